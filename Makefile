@@ -1,0 +1,45 @@
+# Everything that the project can do on a fresh machine; each target makes what it needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+NAME := portraits
+
+# torch's own package is the CPU build only at this exact version; see constraints.txt.
+$(VENV)/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[all]' pytest hypothesis mypy ruff
+	@touch $@
+
+.PHONY: demo test soak lint format bench clean
+
+demo: $(VENV)/ready  ## A generator behind Triton, 32 pictures of it in out/
+	$(BIN)/nonesuch-export build tests/golden/sg2_uncond_64.pkl --name $(NAME)
+	$(BIN)/nonesuch-server run --grpc-port 0 --http-port 0 --metrics-port 0 -- \
+	    $(BIN)/nonesuch generate $(NAME) --seeds 0-31 --truncation 0.7 --out out --grid out/grid.png
+
+test: $(VENV)/ready  ## All tests but the slow ones
+	$(BIN)/nonesuch-server prepare
+	$(BIN)/pytest -m 'not slow and not gpu'
+
+soak: $(VENV)/ready  ## The slow tests
+	$(BIN)/nonesuch-server prepare
+	$(BIN)/pytest -m slow
+
+lint: $(VENV)/ready  ## Style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/ready
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/ready  ## What the server keeps of the bare engine's speed, at 256x256
+	@mkdir -p build
+	$(BIN)/nonesuch-export random build/random256.safetensors --resolution 256
+	$(BIN)/nonesuch-export build build/random256.safetensors --name random256 --repository build/bench
+	$(BIN)/nonesuch-server run --repository build/bench --grpc-port 0 --http-port 0 --metrics-port 0 -- \
+	    $(BIN)/nonesuch-loadtest compare random256 --engine build/bench/random256_generator/1/model.onnx
+
+clean:
+	rm -rf $(VENV) build out dist model_repository .mypy_cache .pytest_cache .ruff_cache .hypothesis

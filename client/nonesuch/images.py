@@ -1,0 +1,126 @@
+"""Pictures: bytes to arrays, grids, and saving so that no file is ever half written."""
+
+import io
+import math
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, PngImagePlugin, UnidentifiedImageError
+
+from nonesuch import provenance
+from nonesuch.contract import DEFAULT_QUALITY
+from nonesuch.errors import InvalidRequest, OutputError, RemoteError
+
+Pixels = NDArray[np.uint8]  # [H, W, C], C is 1 (grey), 3 (RGB) or 4 (RGBA)
+
+SUFFIXES = {"jpeg": ".jpg", "png": ".png", "webp": ".webp"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Picture:
+    """One generated picture and the recipe that makes it again."""
+
+    model: str
+    seed: int
+    recipe: Mapping[str, Any]  # JSON values: model, model_hash, seed and all settings used
+    encoded: bytes | None  # the file's bytes; None if raw pixels were asked for
+    pixels: Pixels | None = field(default=None, repr=False)  # None if a file was asked for
+
+    def array(self) -> Pixels:
+        """Return the pixels, [H, W, C]; raises RemoteError if the server's file is damaged."""
+        if self.pixels is not None:
+            return self.pixels
+        return decode(self.encoded or b"")
+
+    @property
+    def suffix(self) -> str:
+        """What the name of a file with `encoded` should end in, `.jpg` for example."""
+        return SUFFIXES.get(str(self.recipe.get("format")), "")
+
+
+def decode(encoded: bytes) -> Pixels:
+    """Read a file's bytes as [H, W, C]; raises RemoteError if they are no whole picture."""
+    try:
+        with Image.open(io.BytesIO(encoded)) as image:
+            pixels = np.asarray(image, dtype=np.uint8)
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as exc:
+        raise RemoteError(f"these {len(encoded)} bytes are no whole picture: {exc}") from exc
+    return pixels[:, :, None] if pixels.ndim == 2 else pixels
+
+
+def encode(pixels: Pixels, format_name: str, recipes: Sequence[Mapping[str, Any]] = ()) -> bytes:
+    """Write pixels, [H, W, C], as a file of one of `contract.FORMATS`, marked as synthetic.
+
+    `recipes` are those of the pictures that it shows.
+    """
+    if pixels.shape[2] == 4 and format_name == "jpeg":
+        raise InvalidRequest("jpeg has no transparency, choose png or webp")
+    image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+    packet = provenance.packet(recipes)
+    file = io.BytesIO()
+    if format_name == "png":
+        texts = PngImagePlugin.PngInfo()
+        texts.add_itxt("XML:com.adobe.xmp", packet)
+        image.save(file, "png", pnginfo=texts)
+    else:
+        image.save(file, format_name, quality=DEFAULT_QUALITY, xmp=packet.encode())
+    return file.getvalue()
+
+
+def format_of(path: Path) -> str:
+    """Return the format that a file's name promises; raises InvalidRequest if it names none."""
+    known = {suffix: name for name, suffix in SUFFIXES.items()} | {".jpeg": "jpeg"}
+    try:
+        return known[path.suffix.lower()]
+    except KeyError:
+        raise InvalidRequest(
+            f"cannot tell the format of {path}, expected a name in {', '.join(sorted(known))}"
+        ) from None
+
+
+def grid(pictures: Sequence[Pixels], columns: int | None = None) -> Pixels:
+    """Lay pictures of one shape out row by row, in the fewest rows; what stays free is zero.
+
+    columns is chosen near square if not given. Raises InvalidRequest for no pictures, for unlike
+    shapes and for columns below 1.
+
+    >>> grid([np.zeros((2, 3, 1), np.uint8)] * 5).shape
+    (4, 9, 1)
+    """
+    if not pictures:
+        raise InvalidRequest("a grid needs at least one picture")
+    if columns is None:
+        columns = math.ceil(math.sqrt(len(pictures)))
+    if columns < 1:
+        raise InvalidRequest(f"columns is {columns}, expected at least 1")
+    height, width, channels = shape = pictures[0].shape
+    sheet = np.zeros((-(-len(pictures) // columns), height, columns, width, channels), np.uint8)
+    for at, picture in enumerate(pictures):
+        if picture.shape != shape:
+            raise InvalidRequest(f"picture {at} of the grid is {picture.shape}, the first {shape}")
+        sheet[at // columns, :, at % columns] = picture
+    return sheet.reshape(-1, columns * width, channels)
+
+
+def save(path: Path, content: bytes) -> None:
+    """Write a file beside its place and rename it, so that it is there whole or not at all.
+
+    Folders are made as needed. Raises OutputError, with nothing left behind, where the system
+    refuses (disk full, no permission, …).
+    """
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with aside.open("xb") as file:
+                file.write(content)
+            aside.replace(path)
+        finally:
+            aside.unlink(missing_ok=True)
+    except OSError as exc:
+        raise OutputError(f"cannot write {path}: {exc.strerror}") from exc

@@ -1,0 +1,119 @@
+"""Seeds, written as people write them, and the latents that they stand for."""
+
+import operator
+import re
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate, chain
+from typing import overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nonesuch.contract import SEEDS
+from nonesuch.errors import InvalidRequest
+
+_SPAN = re.compile(r"(\d{1,20})(?:-(\d{1,20}))?", re.ASCII)
+
+
+class Seeds(Sequence[int]):
+    """A sequence of seeds that takes memory by its spans, not by its length.
+
+    >>> seeds = Seeds([range(0, 8), range(12, 13)])
+    >>> len(seeds), seeds[-1], str(seeds)
+    (9, 12, '0-7,12')
+    """
+
+    __slots__ = ("_ends", "_spans")
+
+    def __init__(self, spans: Iterable[range]) -> None:
+        """Chain spans of step 1; raises InvalidRequest where a seed is not in 0 … 2³² - 1."""
+        joined: list[range] = []
+        for span in filter(len, spans):
+            check_seed(span[0])
+            check_seed(span[-1])
+            if joined and joined[-1].stop == span.start:
+                joined[-1] = range(joined[-1].start, span.stop)
+            else:
+                joined.append(span)
+        self._spans = tuple(joined)
+        self._ends = tuple(accumulate(len(span) for span in joined))
+
+    @classmethod
+    def of(cls, seeds: Iterable[int]) -> "Seeds":
+        """Take any whole numbers, numpy's too, in their order."""
+        if isinstance(seeds, Seeds):
+            return seeds
+        if isinstance(seeds, range) and seeds.step == 1:
+            return cls([seeds])
+        return cls(range(seed, seed + 1) for seed in map(operator.index, seeds))
+
+    def __len__(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    def __iter__(self) -> Iterator[int]:
+        return chain.from_iterable(self._spans)
+
+    @overload
+    def __getitem__(self, index: int) -> int: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[int, ...]: ...
+    def __getitem__(self, index: int | slice) -> int | tuple[int, ...]:
+        if isinstance(index, slice):
+            return tuple(self[i] for i in range(*index.indices(len(self))))
+        at = range(len(self))[index]  # counts negative ones from the end, raises IndexError
+        span = bisect_right(self._ends, at)
+        return self._spans[span][at - self._ends[span]]  # negative: from the end of its span
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Seeds) and self._spans == other._spans
+
+    def __hash__(self) -> int:
+        return hash(self._spans)
+
+    def __str__(self) -> str:
+        """The seeds as `parse_seeds` reads them."""
+        return ",".join(f"{s[0]}-{s[-1]}" if len(s) > 1 else str(s[0]) for s in self._spans)
+
+    def __repr__(self) -> str:
+        return f"parse_seeds({str(self)!r})"
+
+
+def parse_seeds(text: str) -> Seeds:
+    """Read a list of seeds such as `0-7,12`: numbers and spans with both ends, in their order.
+
+    Raises InvalidRequest that names the part which cannot be read.
+
+    >>> list(parse_seeds("0-3,12"))
+    [0, 1, 2, 3, 12]
+    """
+    return Seeds(_span(part.strip()) for part in text.split(","))
+
+
+def _span(text: str) -> range:
+    found = _SPAN.fullmatch(text)
+    if found is None:
+        raise InvalidRequest(f"cannot read {text!r} as seeds, expected a list such as 0-7,12")
+    first = check_seed(int(found[1]))
+    last = first if found[2] is None else check_seed(int(found[2]))
+    if last < first:
+        raise InvalidRequest(f"the seeds {text} run backwards, write {last}-{first}")
+    return range(first, last + 1)
+
+
+def check_seed(seed: int, name: str = "seed") -> int:
+    """Return the seed; raises InvalidRequest, under the name given, where it is out of range."""
+    if not 0 <= seed < SEEDS:
+        raise InvalidRequest(f"{name} is {seed}, expected 0 to {SEEDS - 1}")
+    return seed
+
+
+def latent(seed: int, z_dim: int) -> NDArray[np.float32]:
+    """Return z of a seed, [1, z_dim], as the published scripts draw it.
+
+    >>> latent(85, 4).round(2)
+    array([[ 0.18,  2.38,  1.  , -1.31]], dtype=float32)
+    """
+    check_seed(seed)
+    # The legacy generator on purpose: it is what makes our seed 85 everyone's seed 85.
+    return np.random.RandomState(seed).randn(1, z_dim).astype(np.float32)

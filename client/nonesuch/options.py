@@ -1,0 +1,182 @@
+"""What a caller may ask for: frozen values, valid by construction.
+
+Each class raises InvalidRequest where a value lies outside its range. Whether a certain model can
+honour them is checked against its card when the request is built (`wire.encode`).
+"""
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from nonesuch.contract import DEFAULT_QUALITY, FACTOR, FORMATS, QUALITY
+from nonesuch.errors import InvalidRequest
+from nonesuch.latents import Seeds, check_seed
+
+NoiseMode = Literal["const", "random", "none"]
+FormatName = Literal["jpeg", "png", "webp", "raw"]
+
+
+def check_timeout(timeout_s: float) -> None:
+    """Raise InvalidRequest unless the timeout is a span of time."""
+    if not 0 < timeout_s < math.inf:
+        raise InvalidRequest(f"timeout_s is {timeout_s}, expected seconds above 0")
+
+
+def _check_factor(name: str, value: float) -> None:
+    if not -FACTOR <= value <= FACTOR:  # NaN is in no range
+        raise InvalidRequest(f"{name} is {value}, expected {-FACTOR:g} to {FACTOR:g}")
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise InvalidRequest(f"{name} is {value!r}, expected one of {', '.join(choices)}")
+
+
+def _check_shares(shares: tuple[float, ...]) -> None:
+    if not shares:
+        raise InvalidRequest("shares is empty, expected one share or one for each row of ws")
+    for row, share in enumerate(shares):
+        if not 0 <= share <= 1:
+            raise InvalidRequest(f"share {row} of the mix is {share}, expected 0 to 1")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Truncation:
+    """Pull latents towards the average one (StyleGAN, appendix B)."""
+
+    psi: float = 1.0  # 1 = off, 0 = the average picture, below 0 = its opposite
+    cutoff: int | None = None  # truncate the first `cutoff` rows of ws; None = all
+
+    def __post_init__(self) -> None:
+        _check_factor("psi", self.psi)
+        if self.cutoff is not None and self.cutoff < 0:
+            raise InvalidRequest(f"cutoff is {self.cutoff}, expected a count of rows from 0 on")
+
+    @classmethod
+    def parse(cls, text: str) -> "Truncation":
+        """Read `psi` or `psi:cutoff`.
+
+        >>> Truncation.parse("0.7:8")
+        Truncation(psi=0.7, cutoff=8)
+        """
+        psi, colon, cutoff = text.partition(":")
+        try:
+            factor, rows = float(psi), int(cutoff) if colon else None
+        except ValueError:
+            raise InvalidRequest(
+                f"cannot read {text!r} as truncation, expected psi or psi:cutoff, as in 0.7:8"
+            ) from None
+        return cls(psi=factor, cutoff=rows)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Mix:
+    """Take part of each picture's ws from a second seed (style mixing, StyleGAN section 3.1).
+
+    Either `crossover`: rows from there on come from the second seed. Or `shares`: how much of the
+    second seed's w goes into each row, 0 to 1; a single share holds for all rows and walks on the
+    line between the two in W.
+    """
+
+    seed: int
+    crossover: int | None = None
+    shares: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        check_seed(self.seed, "mix seed")
+        if (self.crossover is None) == (self.shares is None):
+            raise InvalidRequest(
+                f"a mix takes either a crossover or shares, got {self.crossover} and {self.shares}"
+            )
+        if self.crossover is not None and self.crossover < 0:
+            raise InvalidRequest(f"crossover is {self.crossover}, expected a row of ws from 0 on")
+        if self.shares is not None:
+            _check_shares(self.shares)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Noise:
+    """The noise between the layers (StyleGAN section 3.2), by the published names of its modes.
+
+    `const` is the noise stored in the model, `none` leaves it out, `random` draws other noise
+    from `seed`, without which the picture could not be made again.
+    """
+
+    mode: NoiseMode = "const"
+    seed: int | None = None  # for `random` only, where it must be given
+    scale: float = 1.0  # times the learned strength of each layer; 1 = as trained
+
+    def __post_init__(self) -> None:
+        _check_choice("noise mode", self.mode, ("const", "random", "none"))
+        _check_factor("noise scale", self.scale)
+        if self.mode == "random" and self.seed is None:
+            raise InvalidRequest("random noise needs a noise seed, give one (0 will do)")
+        if self.mode != "random" and self.seed is not None:
+            raise InvalidRequest(
+                f"noise {self.mode} takes no noise seed, remove {self.seed} or choose random"
+            )
+        if self.mode == "none" and self.scale != 1.0:
+            raise InvalidRequest(f"noise none takes no scale, remove {self.scale}")
+        if self.seed is not None:
+            check_seed(self.seed, "noise seed")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Format:
+    """How pictures come back: as a file's bytes, or `raw` as pixels."""
+
+    name: FormatName = "jpeg"
+    quality: int | None = None  # 1 to 100, for jpeg and webp; None = the server's, 90
+
+    def __post_init__(self) -> None:
+        _check_choice("format", self.name, (*FORMATS, "raw"))
+        if self.quality is None:
+            return
+        if self.name in {"png", "raw"}:
+            raise InvalidRequest(f"{self.name} loses nothing, remove the quality ({self.quality})")
+        least, most = QUALITY
+        if not least <= self.quality <= most:
+            raise InvalidRequest(
+                f"quality is {self.quality}, expected {least} to {most} (or none: "
+                f"{DEFAULT_QUALITY})"
+            )
+
+
+STORED_NOISE = Noise()
+JPEG = Format()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Generate:
+    """One picture for each seed, all of one model and with the same settings."""
+
+    model: str
+    seeds: Seeds
+    truncation: Truncation | None = None  # None = what the model's card recommends
+    mix: Mix | None = None
+    noise: Noise = STORED_NOISE
+    class_idx: int | None = None
+    format: Format = JPEG
+
+    def __post_init__(self) -> None:
+        if not self.model:
+            raise InvalidRequest("the model's name is empty")
+        if self.class_idx is not None and self.class_idx < 0:
+            raise InvalidRequest(f"class is {self.class_idx}, expected a number from 0 on")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Connection:
+    """Where a server is, and how hard it may be asked."""
+
+    url: str = "localhost:8001"  # HOST:PORT of its gRPC endpoint
+    timeout_s: float = 60.0  # for each request, from sending to the last byte of its answer
+    in_flight: int = 4  # requests under way at once
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[^/\s]+:\d{1,5}", self.url):
+            raise InvalidRequest(f"url is {self.url!r}, expected HOST:PORT as in localhost:8001")
+        check_timeout(self.timeout_s)
+        if self.in_flight < 1:
+            raise InvalidRequest(f"in_flight is {self.in_flight}, expected at least 1")

@@ -1,0 +1,35 @@
+"""The model card of a built generator."""
+
+from nonesuch.card import Card
+from nonesuch_export.checkpoint import Checkpoint
+from nonesuch_export.graph import controls, sizes
+from nonesuch_export.network import Generator
+from nonesuch_export.parity import Report
+
+
+def describe(
+    name: str, checkpoint: Checkpoint, network: Generator, report: Report, *, max_batch: int
+) -> Card:
+    """The card of `network`, built from `checkpoint` and compared in `report`."""
+    known = sizes(network)
+    return Card(
+        name=name,
+        family=network.family,
+        height=known["height"],
+        width=known["width"],
+        channels=known["channels"],
+        z_dim=known["z_dim"],
+        w_dim=known["w_dim"],
+        c_dim=known["c_dim"],
+        num_ws=known["num_ws"],
+        ws_resolutions=network.ws_resolutions,
+        noise_resolutions=tuple(stored.shape[0] for stored in network.noise_const),
+        controls=controls(network),
+        max_batch=max_batch,
+        model_hash=checkpoint.digest(),
+        source_sha256=checkpoint.provenance.sha256,
+        engine=report.engine,
+        precision=report.precision,
+        licence=checkpoint.licence,
+        parity=report.summary(),
+    )

@@ -1,0 +1,221 @@
+"""A pickle interpreter that can build data and nothing else.
+
+The stream is decoded by the standard library's `pickletools.genops`, which runs nothing; the few
+opcodes that a checkpoint needs are carried out here on plain containers. A name in the pickle is
+looked up in the caller's allow-list and stands for the callable found there, one of ours that
+makes an inert value. Nothing is ever imported, and no other callable can be reached.
+"""
+
+import io
+import pickletools
+import warnings
+from collections.abc import Callable, Mapping
+from itertools import islice
+from typing import Any, BinaryIO, Protocol, cast, runtime_checkable
+
+from nonesuch.errors import CheckpointError, UnsafeCheckpoint
+
+Make = Callable[..., Any]
+
+MAX_OPCODES = 20_000_000  # what follows is not read; published checkpoints have some 100,000
+
+# What malformed streams raise inside genops and on our stack.
+_DAMAGE = (ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError, MemoryError)
+
+
+@runtime_checkable
+class Buildable(Protocol):
+    """A stand-in that takes the state which the BUILD opcode hands over."""
+
+    def build(self, state: Any) -> None: ...
+
+
+class Name:
+    """A name of the pickle that the allow-list knows; inert unless the interpreter calls it."""
+
+    __slots__ = ("make", "path")
+
+    def __init__(self, path: str, make: Make) -> None:
+        self.path = path
+        self.make = make
+
+
+class Bounded:
+    """A stream that refuses to promise more bytes than it holds.
+
+    A forged length would otherwise make a reader allocate it before finding the end.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        start = stream.tell()
+        self._end = stream.seek(0, io.SEEK_END)
+        stream.seek(start)
+
+    def read(self, size: int) -> bytes:
+        left = self._end - self._stream.tell()
+        if size > left:
+            raise ValueError(f"{size} bytes announced, {left} left")
+        return self._stream.read(size)
+
+    def readline(self) -> bytes:
+        return self._stream.readline()
+
+    def tell(self) -> int:
+        return self._stream.tell()
+
+
+def load(
+    stream: Bounded, names: Mapping[str, Make], persistent: Callable[[Any], Any] | None = None
+) -> Any:
+    """Interpret one pickle from `stream` and leave it behind the pickle's end.
+
+    `names` maps `module.name` to what a call of that name makes; `persistent` makes the value
+    of a persistent id. Raises UnsafeCheckpoint for any other name or a way of calling that data
+    does not need, CheckpointError where the stream is damaged.
+    """
+    machine = _Machine(names, persistent)
+    opcodes = pickletools.genops(cast(BinaryIO, stream))  # it uses what Bounded has
+    try:
+        with warnings.catch_warnings():  # of odd escapes in strings that are refused anyway
+            warnings.simplefilter("ignore")
+            for opcode, arg, _ in islice(opcodes, MAX_OPCODES):
+                machine.step(opcode.name, arg)
+        return machine.stack.pop()
+    except _DAMAGE as exc:
+        raise CheckpointError(f"the pickle is damaged or cut short: {_brief(exc)}") from exc
+
+
+def _brief(exc: BaseException) -> str:
+    return f"{type(exc).__name__}: {str(exc)[:120]}"
+
+
+class _Machine:
+    """The pickle virtual machine, reduced to data."""
+
+    def __init__(self, names: Mapping[str, Make], persistent: Callable[[Any], Any] | None) -> None:
+        self.stack: list[Any] = []
+        self._marks: list[int] = []
+        self._memo: dict[int, Any] = {}
+        self._names = names
+        self._persistent = persistent
+
+    def step(self, opcode: str, arg: Any) -> None:
+        if opcode in _LITERALS:
+            self.stack.append(arg)
+        elif opcode in _FRESH:
+            self.stack.append(_FRESH[opcode]())
+        elif opcode in _STEPS:
+            _STEPS[opcode](self, arg)
+        elif opcode not in _NOTHING:
+            raise UnsafeCheckpoint(f"the pickle uses {opcode}, which no checkpoint needs")
+
+    def pop_mark(self) -> list[Any]:
+        start = self._marks.pop()
+        items = self.stack[start:]
+        del self.stack[start:]
+        return items
+
+    def mark(self, _: Any) -> None:
+        self._marks.append(len(self.stack))
+
+    def put(self, index: int) -> None:
+        self._memo[index] = self.stack[-1]
+
+    def memoize(self, _: Any) -> None:
+        self._memo[len(self._memo)] = self.stack[-1]
+
+    def get(self, index: int) -> None:
+        self.stack.append(self._memo[index])
+
+    def tuple_of(self, size: int) -> None:
+        if size > len(self.stack):
+            raise IndexError("stack is too short")
+        items = tuple(self.stack[len(self.stack) - size :])
+        del self.stack[len(self.stack) - size :]
+        self.stack.append(items)
+
+    def extend(self, items: list[Any]) -> None:
+        target = self.stack[-1]
+        if not isinstance(target, list):
+            raise TypeError("items for something that is no list")
+        target.extend(items)
+
+    def update(self, items: list[Any]) -> None:
+        target = self.stack[-1]
+        if not isinstance(target, dict) or len(items) % 2:
+            raise TypeError("pairs for something that is no dict")
+        target.update(zip(items[::2], items[1::2], strict=True))
+
+    def add(self, items: list[Any]) -> None:
+        target = self.stack[-1]
+        if not isinstance(target, set):
+            raise TypeError("members for something that is no set")
+        target.update(items)
+
+    def find(self, module: Any, name: Any) -> None:
+        path = f"{module}.{name}"
+        if path not in self._names:
+            raise UnsafeCheckpoint(f"the pickle names {path[:120]}, which no checkpoint needs")
+        self.stack.append(Name(path, self._names[path]))
+
+    def stack_global(self, _: Any) -> None:
+        name, module = self.stack.pop(), self.stack.pop()
+        self.find(module, name)
+
+    def call(self, _: Any) -> None:
+        args, name = self.stack.pop(), self.stack.pop()
+        if not isinstance(name, Name) or not isinstance(args, tuple):
+            raise UnsafeCheckpoint("the pickle calls something that is no known name")
+        self.stack.append(name.make(*args))
+
+    def build(self, _: Any) -> None:
+        state = self.stack.pop()
+        target = self.stack[-1]
+        if isinstance(target, Buildable):
+            target.build(state)
+        elif not isinstance(target, dict):  # attributes of a dict, such as _metadata, are dropped
+            raise UnsafeCheckpoint(f"the pickle sets the state of a {type(target).__name__}")
+
+    def persistent_id(self, _: Any) -> None:
+        if self._persistent is None:
+            raise UnsafeCheckpoint("the pickle refers to data outside itself")
+        self.stack.append(self._persistent(self.stack.pop()))
+
+
+_NOTHING = frozenset({"PROTO", "FRAME", "STOP"})
+_LITERALS = frozenset({
+    "NONE", "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT",
+    "SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "SHORT_BINBYTES", "BINBYTES", "BINBYTES8",
+})  # fmt: skip
+_FRESH: dict[str, Callable[[], Any]] = {
+    "EMPTY_DICT": dict,
+    "EMPTY_LIST": list,
+    "EMPTY_SET": set,
+    "EMPTY_TUPLE": tuple,
+    "NEWTRUE": lambda: True,
+    "NEWFALSE": lambda: False,
+}
+_STEPS: dict[str, Callable[[_Machine, Any], None]] = {
+    "MARK": _Machine.mark,
+    "BINPUT": _Machine.put,
+    "LONG_BINPUT": _Machine.put,
+    "MEMOIZE": _Machine.memoize,
+    "BINGET": _Machine.get,
+    "LONG_BINGET": _Machine.get,
+    "TUPLE1": lambda m, _: m.tuple_of(1),
+    "TUPLE2": lambda m, _: m.tuple_of(2),
+    "TUPLE3": lambda m, _: m.tuple_of(3),
+    "TUPLE": lambda m, _: m.stack.append(tuple(m.pop_mark())),
+    "APPEND": lambda m, _: m.extend([m.stack.pop()]),
+    "APPENDS": lambda m, _: m.extend(m.pop_mark()),
+    "SETITEM": lambda m, _: m.update([m.stack.pop(-2), m.stack.pop()]),
+    "SETITEMS": lambda m, _: m.update(m.pop_mark()),
+    "ADDITEMS": lambda m, _: m.add(m.pop_mark()),
+    "GLOBAL": lambda m, arg: m.find(*arg.split(" ", 1)),
+    "STACK_GLOBAL": _Machine.stack_global,
+    "REDUCE": _Machine.call,
+    "NEWOBJ": _Machine.call,
+    "BUILD": _Machine.build,
+    "BINPERSID": _Machine.persistent_id,
+}

@@ -1,0 +1,176 @@
+"""`nonesuch-export`: inspect, convert, build and compare checkpoints."""
+
+import json
+import tempfile
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from nonesuch.command import CommandGroup, Parsed
+from nonesuch.latents import Seeds, parse_seeds
+
+_FILE = click.argument("file", type=click.Path(path_type=Path))
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+
+
+@click.group(cls=CommandGroup, extra="export")
+@click.version_option(package_name="nonesuch", message="%(version)s")
+def main() -> None:
+    """Turn a trained generator's checkpoint into a model repository for Triton."""
+
+
+@main.command()
+@_FILE
+@_JSON
+def inspect(file: Path, *, as_json: bool) -> None:
+    """Say what a checkpoint holds, without running anything in it.
+
+    \b
+    Examples:
+      nonesuch-export inspect network-snapshot.pkl
+      nonesuch-export inspect network-snapshot.pkl --json | jq .resolution
+    """
+    from nonesuch_export.checkpoint import read
+    from nonesuch_export.summary import summarize
+
+    facts = summarize(read(file)).to_dict()
+    if as_json:
+        click.echo(json.dumps(facts))
+        return
+    for name, value in facts.items():
+        words = "\n".join(value) or "nothing" if name == "unusual" else value
+        click.echo(f"{name.replace('_', ' '):<16} {words}")
+
+
+@main.command()
+@_FILE
+@click.argument("out", type=click.Path(path_type=Path))
+def convert(file: Path, out: Path) -> None:
+    """Write a checkpoint in nonesuch's own format: safetensors with the configuration inside.
+
+    \b
+    Examples:
+      nonesuch-export convert network-snapshot.pkl faces.safetensors
+      nonesuch-export convert ffhq.pkl models/ffhq.safetensors
+    """
+    from nonesuch_export import network
+    from nonesuch_export.checkpoint import native, read
+
+    checkpoint = read(file)
+    network.check(checkpoint)
+    native.write(checkpoint, out)
+    click.echo(f"{out}: {checkpoint.family}, {checkpoint.parameters:,} values", err=True)
+
+
+@main.command()
+@_FILE
+@click.option("--name", required=True, help="Name of the served model.")
+@click.option(
+    "--repository",
+    type=click.Path(path_type=Path),
+    default="model_repository",
+    help="Folder of the model repository.",
+)
+@click.option("--engine", type=click.Choice(["onnxruntime"]), default="onnxruntime")
+@click.option("--max-batch", default=8, help="Samples in one run of the engine at most.")
+@_JSON
+def build(*, file: Path, as_json: bool, **plan: Any) -> None:
+    """Export a checkpoint, compare it with the reference and place it for Triton.
+
+    \b
+    Examples:
+      nonesuch-export build network-snapshot.pkl --name faces
+      nonesuch-export build ffhq.pkl --name ffhq --repository models --max-batch 4
+    """
+    from nonesuch_export import repository
+    from nonesuch_export.checkpoint import read
+
+    start = time.perf_counter()
+    wanted = repository.Plan(**plan)  # click has checked the types
+    built = repository.build(read(file), wanted)
+    seconds = time.perf_counter() - start
+    if as_json:
+        models = [str(path) for path in built.models]
+        click.echo(json.dumps({**asdict(built.card), "models": models, "seconds": seconds}))
+        return
+    for path in built.models:
+        click.echo(str(path))
+    worst = "equal" if built.report.psnr is None else f"{built.report.psnr:.1f} dB"
+    click.echo(
+        f"{wanted.name}: {wanted.engine} {wanted.precision}, at most {built.report.max_level} "
+        f"level from the reference ({worst}), built in {seconds:.1f} s",
+        err=True,
+    )
+
+
+@main.command()
+@_FILE
+@click.option(
+    "--seeds",
+    type=Parsed(parse_seeds),
+    default="0-7",
+    metavar="LIST",
+    help="Golden seeds, e.g. 0-7,12.",
+)
+@click.option(
+    "--engine-file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    default=None,
+    help="An engine built before; by default one is made for the comparison.",
+)
+@_JSON
+def parity(file: Path, *, seeds: Seeds, engine_file: Path | None, as_json: bool) -> None:
+    """Compare an engine's pictures with the torch reference; exit status 1 beyond tolerance.
+
+    \b
+    Examples:
+      nonesuch-export parity network-snapshot.pkl
+      nonesuch-export parity ffhq.pkl --engine-file models/ffhq_generator/1/model.onnx --json
+    """
+    from nonesuch_export import graph, network
+    from nonesuch_export.checkpoint import read
+    from nonesuch_export.parity import compare
+
+    generator = network.build(read(file))
+    with tempfile.TemporaryDirectory() as folder:
+        plan = engine_file
+        if plan is None:
+            plan = Path(folder) / "model.onnx"
+            graph.export(generator, plan)
+        report = compare(generator, plan, seeds=list(seeds))
+    click.echo(report.to_json() if as_json else report.table())
+    raise SystemExit(0 if report.passed else 1)
+
+
+@main.command()
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--resolution", default=256, help="Pixels, a power of two.")
+@click.option("--classes", default=0, help="Number of classes; 0 = unconditional.")
+@click.option(
+    "--channel-base",
+    type=int,
+    help="Channels at resolution r are this / r.  [default: 16384; from 512 pixels on 32768]",
+)
+@click.option("--channel-max", default=512, help="… but at most this.")
+@click.option("--seed", default=0, help="Seed of the weights.")
+def random(*, out: Path, seed: int, **shape: Any) -> None:
+    """Write an untrained StyleGAN2 of a given size, to measure a machine before there are weights.
+
+    \b
+    Examples:
+      nonesuch-export random random256.safetensors
+      nonesuch-export random random1024.safetensors --resolution 1024
+    """
+    from nonesuch_export import network
+    from nonesuch_export.checkpoint import native
+
+    generator = network.untrained(**shape, seed=seed)
+    native.write(network.freeze(generator, "random"), out)
+    click.echo(f"{out}: {shape['resolution']} pixels, random weights", err=True)
+
+
+if __name__ == "__main__":
+    main()

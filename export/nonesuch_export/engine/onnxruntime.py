@@ -1,0 +1,44 @@
+"""ONNX Runtime as an engine: the exported graph is its own plan."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from nonesuch.errors import ExportError
+
+NAME = "onnxruntime"
+BACKEND = "onnxruntime"  # Triton's name for what serves it
+FILE = "model.onnx"
+PRECISIONS = ("fp32",)
+
+_PROVIDER = "CPUExecutionProvider"
+
+
+class Engine:
+    """A loaded graph; `run` blocks and uses `threads` threads (0 = one a core).
+
+    Raises ExportError where ONNX Runtime refuses the file or another provider than asked for
+    would run it.
+    """
+
+    def __init__(self, path: Path, *, threads: int = 0) -> None:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        try:
+            self._session = ort.InferenceSession(path, options, providers=[_PROVIDER])
+        except Exception as exc:  # its exceptions share no public class
+            raise ExportError(f"ONNX Runtime refuses {path.name}: {str(exc)[:300]}") from exc
+        if (used := self._session.get_providers()[0]) != _PROVIDER:
+            raise ExportError(f"ONNX Runtime runs on {used}, asked for {_PROVIDER}")
+        self.inputs = tuple(i.name for i in self._session.get_inputs())
+
+    def run(self, feeds: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+        """The graph's one output for its inputs by name, with a common batch axis."""
+        outputs = self._session.run(None, {name: feeds[name] for name in self.inputs})
+        result: NDArray[Any] = np.asarray(outputs[0])
+        return result

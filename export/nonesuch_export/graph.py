@@ -1,0 +1,232 @@
+"""A network as the contract's graph, in torch and in ONNX.
+
+`Pipeline` computes what every engine computes: w of both latents, mixing by layer, truncation,
+offset, synthesis, 8-bit conversion. All controls are tensors with the batch axis in front, so
+samples with different settings share a batch.
+"""
+
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import onnx
+import onnxscript.optimizer
+import torch
+from torch import Tensor, nn
+
+from nonesuch import contract
+from nonesuch.errors import ExportError
+from nonesuch_export.network import Generator
+
+OPSET = 18
+_EXAMPLE_BATCH = 3  # torch takes sizes 0 and 1 for constants
+
+
+def controls(network: Generator) -> tuple[str, ...]:
+    """The graph inputs of the contract that this network has, in the contract's order."""
+    config = network.config
+    absent = {
+        "c": config.c_dim == 0,
+        "psi": network.mapping.w_avg is None,
+        "noise_scale": not network.noise_const,
+        "noise_shift": not network.noise_const,
+    }
+    return tuple(t.name for t in contract.GRAPH if not absent.get(t.name, False))
+
+
+class Pipeline(nn.Module):
+    """The contract's graph: inputs in the order of `names`, image [N, H, W, C] uint8 out."""
+
+    def __init__(self, network: Generator) -> None:
+        super().__init__()
+        self.network = network
+        self.names = controls(network)
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return to_uint8(self.image(dict(zip(self.names, inputs, strict=True))))
+
+    def image(self, given: dict[str, Tensor]) -> Tensor:
+        """The float image [N, C, H, W] for all the graph's inputs by name."""
+        return self.network.synthesize(self.ws(given), self._noise(given))
+
+    def ws(self, given: dict[str, Tensor]) -> Tensor:
+        """ws [N, num_ws, w_dim] that enter synthesis."""
+        batch = given["z"].shape[0]
+        latents = torch.cat([given["z"], given["mix_z"]])
+        labels = torch.cat([given["c"], given["c"]]) if "c" in given else None
+        w = self.network.mapping(latents, labels)[:, None]  # [2N, 1, w_dim]
+        ws = torch.lerp(w[:batch], w[batch:], given["mix"][:, :, None])  # [N, num_ws, w_dim]
+        if self.network.mapping.w_avg is not None:
+            ws = torch.lerp(self.network.mapping.w_avg, ws, given["psi"][:, :, None])
+        return ws + given["ws_offset"]
+
+    def _noise(self, given: dict[str, Tensor]) -> list[Tensor]:
+        stored = self.network.noise_const
+        return [
+            shifted(noise, given["noise_shift"][:, i])
+            * given["noise_scale"][:, i, None, None, None]
+            for i, noise in enumerate(stored)
+        ]
+
+
+class MappingGraph(nn.Module):
+    """z [N, z_dim], and c where there are classes, to w [N, w_dim]; no truncation."""
+
+    def __init__(self, network: Generator) -> None:
+        super().__init__()
+        self.mapping = network.mapping
+        self.names = ("z", "c") if network.config.c_dim else ("z",)
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        w: Tensor = self.mapping(*inputs)
+        return w
+
+
+def shifted(stored: Tensor, shift: Tensor) -> Tensor:
+    """`stored` [r, r] rolled by shift [N, 2] (rows, columns) to [N, 1, r, r].
+
+    shift may be negative and must not exceed r: the operand of the remainder stays positive,
+    whose sign runtimes treat differently.
+    """
+    size = stored.shape[0]
+    steps = torch.arange(size, 2 * size, dtype=torch.int32)
+    index = torch.remainder(steps - shift[:, :, None], size)  # [N, 2, r]
+    flat = index[:, 0, :, None] * size + index[:, 1, None, :]  # [N, r, r]
+    picked = stored.reshape(-1).index_select(0, flat.reshape(-1))
+    return picked.reshape(-1, 1, size, size)
+
+
+def to_uint8(img: Tensor) -> Tensor:
+    """The authors' conversion: [N, C, H, W] nominally in [-1, 1] to [N, H, W, C] in 0 … 255."""
+    return (img * 127.5 + 128).clamp(0, 255).permute(0, 2, 3, 1).to(torch.uint8)
+
+
+def sizes(network: Generator) -> dict[str, int]:
+    """What the words in the contract's shapes stand for in this network."""
+    config = network.config
+    return {
+        "z_dim": config.z_dim,
+        "w_dim": config.w_dim,
+        "c_dim": config.c_dim,
+        "num_ws": config.num_ws,
+        "num_noise": len(network.noise_const),
+        "height": config.resolution,
+        "width": config.resolution,
+        "channels": config.channels,
+    }
+
+
+def neutral(network: Generator, z: Tensor) -> dict[str, Tensor]:
+    """The graph's inputs for z [N, z_dim] with every other control at rest, c all zeros."""
+    known = sizes(network)
+    given = {}
+    for tensor in contract.GRAPH:
+        if tensor.name in controls(network):
+            shape = (z.shape[0], *(known[s] if isinstance(s, str) else s for s in tensor.shape))
+            dtype = torch.int32 if tensor.dtype == "INT32" else torch.float32
+            given[tensor.name] = torch.full(shape, tensor.neutral, dtype=dtype)
+    return given | {"z": z, "mix_z": z.clone()}  # tracing takes one object for one input
+
+
+def export(network: Generator, path: Path) -> None:
+    """Write the contract's graph of `network` to `path` as one ONNX file.
+
+    Raises ExportError where torch cannot trace the network or the file breaks a rule of `check`.
+    """
+    example = neutral(network, torch.zeros(_EXAMPLE_BATCH, network.config.z_dim))
+    pipeline = Pipeline(network)
+    _trace(pipeline, [example[n] for n in pipeline.names], pipeline.names, "image", path)
+
+
+def export_mapping(network: Generator, path: Path) -> None:
+    """Write the mapping network alone (z, c → w) to `path`; raises as `export` does."""
+    graph = MappingGraph(network)
+    known = sizes(network)
+    example = [torch.zeros(_EXAMPLE_BATCH, known[f"{name}_dim"]) for name in graph.names]
+    _trace(graph, example, graph.names, "w", path)
+
+
+def _trace(
+    module: nn.Module, example: Sequence[Tensor], names: Sequence[str], output: str, path: Path
+) -> None:
+    batch = torch.export.Dim("N", min=1)
+    try:
+        with _quiet():
+            program = torch.onnx.export(
+                module.eval(),
+                tuple(example),
+                input_names=list(names),
+                output_names=[output],
+                dynamic_shapes=(tuple({0: batch} for _ in example),),
+                opset_version=OPSET,
+                dynamo=True,
+                optimize=False,
+                verbose=False,
+            )
+    except Exception as exc:  # the exporter promises no class of its own
+        raise ExportError(f"torch cannot trace the network: {str(exc)[:300]}") from exc
+    assert program is not None
+    # No limit: gains, filters and sums over weights are all folded into constants.
+    onnxscript.optimizer.optimize_ir(program.model, input_size_limit=2**31, output_size_limit=2**31)
+    model = program.model_proto
+    check(model)
+    onnx.save(model, path)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter's progress talk from the terminal."""
+    loggers = [logging.getLogger(n) for n in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+_RANDOM = frozenset({"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"})
+_CONVOLUTIONS = frozenset({"Conv", "ConvTranspose"})
+
+
+def check(model: onnx.ModelProto) -> None:
+    """Hold an ONNX model to the rules that every engine relies on.
+
+    Raises ExportError for an invalid model, a domain of its own, a random operation, a weight
+    of a convolution that is computed, or a batch axis that is not free.
+    """
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as exc:
+        raise ExportError(f"the ONNX model is invalid: {str(exc)[:300]}") from exc
+    for problem in _broken_rules(model):
+        raise ExportError(f"the ONNX model {problem}")
+
+
+def _broken_rules(model: onnx.ModelProto) -> Iterator[str]:
+    for opset in model.opset_import:
+        if opset.domain not in {"", "ai.onnx"} or opset.version < OPSET:
+            yield f"uses the operator set {opset.domain or 'ai.onnx'} {opset.version}"
+    constants = {i.name for i in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type in _RANDOM:
+            yield f"has the random operation {node.op_type} ({node.name})"
+        if node.op_type in _CONVOLUTIONS and node.input[1] not in constants:
+            yield f"computes the weight of a convolution ({node.name})"
+    read = {name for node in model.graph.node for name in node.input}
+    yield from (f"never reads its input {i.name}" for i in model.graph.input if i.name not in read)
+    for value in (*model.graph.input, *model.graph.output):
+        if not _free_batch(value):
+            yield f"fixes the batch axis of {value.name}"
+
+
+def _free_batch(value: Any) -> bool:
+    first = value.type.tensor_type.shape.dim[0]
+    return bool(first.dim_param)

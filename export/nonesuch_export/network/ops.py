@@ -1,0 +1,158 @@
+"""The operations that StyleGAN2 networks are made of, in a form that exports well.
+
+Modulated convolution (StyleGAN2, section 2.2, equations 1-3) is written as *scale the
+activations, convolve with the constant weight, scale the result*. The authors' grouped form
+computes a weight for each sample, which ties the batch axis to the channel axis; this one
+leaves it free and the weights constant.
+"""
+
+import math
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F  # noqa: N812 (everyone's name for it)
+from torch import Tensor, nn
+
+EPSILON = 1e-8  # under every root here, as in the papers' code
+SQRT2 = math.sqrt(2.0)
+
+# Name → function and the gain that keeps its output's variance near its input's.
+ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], float]] = {
+    "linear": (lambda x: x, 1.0),
+    "relu": (F.relu, SQRT2),
+    "lrelu": (lambda x: F.leaky_relu(x, 0.2), SQRT2),
+    "tanh": (torch.tanh, 1.0),
+    "sigmoid": (torch.sigmoid, 1.0),
+    "elu": (F.elu, 1.0),
+    "selu": (F.selu, 1.0),
+    "softplus": (F.softplus, 1.0),
+    "swish": (F.silu, SQRT2),
+}
+
+
+def normalize(x: Tensor) -> Tensor:
+    """Scale each row of [N, D] to mean square 1."""
+    # A sum times a constant: some ONNX importers misread the axes of a mean.
+    mean_square = x.square().sum(dim=1, keepdim=True) * (1.0 / x.shape[1])
+    return x * torch.rsqrt(mean_square + EPSILON)
+
+
+class Linear(nn.Module):
+    """Fully connected layer with equalised learning rate (Progressive GAN, section 4.1).
+
+    Computes act(x (W · lr/√inputs)ᵀ + b · lr) · gain for x of [N, inputs].
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        *,
+        lr_multiplier: float = 1.0,
+        activation: str = "linear",
+        bias_init: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs) / lr_multiplier)
+        self.bias = nn.Parameter(torch.full((outputs,), bias_init / lr_multiplier))
+        self._weight_gain = lr_multiplier / math.sqrt(inputs)
+        self._bias_gain = lr_multiplier
+        self._activation, self._gain = ACTIVATIONS[activation]
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.linear(x, self.weight * self._weight_gain, self.bias * self._bias_gain)
+        return self._activation(x) * self._gain
+
+
+class Resampler(nn.Module):
+    """FIR filtering around up-sampling by two, as StyleGAN2's `upfirdn2d` defines it.
+
+    `taps` is the normalised filter: [t] to be applied along both axes, or [t, t].
+    """
+
+    filters: Tensor
+
+    def __init__(self, taps: Tensor) -> None:
+        super().__init__()
+        self.taps = taps.shape[-1]
+        # The gain 4 of up-sampling in two dimensions is folded in.
+        axes = (taps[:, None], taps[None, :]) if taps.ndim == 1 else (taps,)
+        gain = 4.0 ** (1 / len(axes))
+        self._count = len(axes)
+        for i, kernel in enumerate(axes):
+            self.register_buffer(f"kernel{i}", kernel * gain, persistent=False)
+
+    def _kernels(self) -> list[Tensor]:
+        return [self.get_buffer(f"kernel{i}") for i in range(self._count)]
+
+    def blur(self, x: Tensor, kernel_size: int) -> Tensor:
+        """Filter what a transposed convolution of stride 2 gave, to twice its input's size."""
+        half = kernel_size // 2
+        before = half + (self.taps + 1) // 2 - (kernel_size - 1)
+        after = half + (self.taps - 2) // 2 - (kernel_size - 2)
+        x = _pad(x, before, after)
+        for kernel in self._kernels():
+            # Convolution proper: torch correlates, so the filter is turned.
+            weight = kernel.flip((0, 1)).expand(x.shape[1], 1, -1, -1)
+            x = F.conv2d(x, weight, groups=x.shape[1])
+        return x
+
+    def upsample(self, x: Tensor) -> Tensor:
+        """Double height and width: a zero behind each sample, then the filter."""
+        shift = (self.taps + 1) // 2
+        left, right = self.taps - 1 - shift, shift - 1  # to be cut off what follows
+        common = max(min(left, right), 0)
+        kernels = self._kernels()
+        for kernel in kernels:
+            weight = kernel.expand(x.shape[1], 1, -1, -1)
+            stride = [2, 2] if len(kernels) == 1 else [2 if n > 1 else 1 for n in kernel.shape]
+            padding = [common * (step - 1) for step in stride]
+            x = F.conv_transpose2d(x, weight, stride=stride, padding=padding, groups=x.shape[1])
+        return _pad(x, common - left, common - right)
+
+
+def _pad(x: Tensor, before: int, after: int) -> Tensor:
+    """Zeros (or, where negative, a crop) on both spatial axes."""
+    if before == after == 0:
+        return x
+    return F.pad(x, (before, after, before, after))
+
+
+class Modulated(nn.Module):
+    """Convolution whose input channels are scaled by a style (StyleGAN2, equations 1-3).
+
+    x is [N, in, h, w] and the style w [N, w_dim]. With `up`, the convolution is transposed with
+    stride 2 and grows h to 2h + 1 (kernel 3). `demodulate` undoes the style's effect on the
+    output's variance; without it the result is scaled by 1/√fan-in instead.
+    """
+
+    def __init__(
+        self,
+        w_dim: int,
+        inputs: int,
+        outputs: int,
+        kernel_size: int,
+        *,
+        up: bool = False,
+        demodulate: bool = True,
+    ) -> None:
+        super().__init__()
+        self.affine = Linear(w_dim, inputs, bias_init=1.0)
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, kernel_size, kernel_size))
+        self._up = up
+        self._demodulate = demodulate
+        self._gain = 1.0 / math.sqrt(inputs * kernel_size**2)
+
+    def convolve(self, x: Tensor, w: Tensor) -> Tensor:
+        style = self.affine(w)  # [N, in]
+        if not self._demodulate:
+            style = style * self._gain
+        x = x * style[:, :, None, None]
+        if self._up:
+            x = F.conv_transpose2d(x, self.weight.transpose(0, 1), stride=2)
+        else:
+            x = F.conv2d(x, self.weight, padding=self.weight.shape[-1] // 2)
+        if self._demodulate:
+            power = self.weight.square().sum(dim=(2, 3))  # [out, in]
+            x = x * torch.rsqrt(F.linear(style.square(), power) + EPSILON)[:, :, None, None]
+        return x

@@ -1,0 +1,272 @@
+"""StyleGAN2 (Karras et al., 2020, arXiv:1912.04958) with the options of its PyTorch versions.
+
+Parameter names are those of the authors' modules, so that weights move between the two as they are.
+"""
+
+import math
+from collections.abc import Mapping as MappingOf
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from nonesuch.errors import UnsupportedCheckpoint
+from nonesuch_export.network.mapping import Mapping
+from nonesuch_export.network.ops import ACTIVATIONS, Modulated, Resampler
+
+Architecture = Literal["skip", "resnet", "orig"]
+
+MAX_RESOLUTION = 4096
+BINOMIAL = tuple(tuple(a * b / 64 for b in (1, 3, 3, 1)) for a in (1, 3, 3, 1))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Config:
+    """Everything that shapes a StyleGAN2 generator; the defaults are the authors'."""
+
+    resolution: int  # pixels, a power of two
+    widths: tuple[int, ...]  # channels of block 4, 8, …, resolution
+    mapping_widths: tuple[int, ...] = (512,) * 8  # outputs of the mapping's layers
+    z_dim: int = 512
+    w_dim: int = 512
+    c_dim: int = 0  # 0 = unconditional
+    embed_width: int = 0  # outputs of the class embedding; w_dim in the authors' code
+    channels: int = 3  # of the image
+    architecture: Architecture = "skip"
+    activation: str = "lrelu"
+    mapping_activation: str = "lrelu"
+    lr_multiplier: float = 0.01  # of the mapping network
+    conv_clamp: float | None = 256.0  # activations are cut to ± this; None = never
+    use_noise: bool = True
+    kernel_size: int = 3
+    has_w_avg: bool = True
+    resample_filter: tuple[float, ...] | tuple[tuple[float, ...], ...] = BINOMIAL
+
+    def __post_init__(self) -> None:
+        for problem in self._problems():
+            raise UnsupportedCheckpoint(f"the StyleGAN2 configuration has {problem}")
+
+    def _problems(self) -> list[str]:
+        r, k = self.resolution, self.kernel_size
+        rules = [
+            (r & (r - 1) == 0 and 4 <= r <= MAX_RESOLUTION, "resolution", "a power of two, 4-4096"),
+            (len(self.widths) == r.bit_length() - 2, "widths", "one for each block"),
+            (self.channels in {1, 3, 4}, "channels", "1, 3 or 4"),
+            (self.z_dim > 0 and self.w_dim > 0, "z_dim", "a positive number, as w_dim"),
+            ((self.c_dim > 0) == (self.embed_width > 0), "embed_width", "one if there are classes"),
+            (self.architecture in get_args(Architecture), "architecture", "skip, resnet or orig"),
+            (self.activation in ACTIVATIONS, "activation", ", ".join(ACTIVATIONS)),
+            (self.mapping_activation in ACTIVATIONS, "mapping_activation", ", ".join(ACTIVATIONS)),
+            (k % 2 == 1 and 1 <= k <= 7, "kernel_size", "1, 3, 5 or 7"),
+            (self._w_width == self.w_dim, "mapping_widths", "w_dim at the end"),
+        ]
+        return [f"{n} {getattr(self, n)!r}, expected {rule}" for good, n, rule in rules if not good]
+
+    @property
+    def _w_width(self) -> int:
+        return self.mapping_widths[-1] if self.mapping_widths else self.z_dim + self.embed_width
+
+    @classmethod
+    def from_json(cls, values: MappingOf[str, Any]) -> "Config":
+        """Read a checkpoint's `config`; unknown and missing keys are refused by name."""
+        known = {f.name for f in fields(cls)}
+        for key in sorted(set(values) - known):
+            raise UnsupportedCheckpoint(f"the configuration has an unknown key {key[:60]!r}")
+        try:
+            return cls(**{key: _tuples(value) for key, value in values.items()})
+        except (TypeError, AttributeError, IndexError) as exc:
+            raise UnsupportedCheckpoint(f"the configuration does not fit StyleGAN2: {exc}") from exc
+
+    @property
+    def block_resolutions(self) -> list[int]:
+        return [2**i for i in range(2, self.resolution.bit_length())]
+
+    @property
+    def num_ws(self) -> int:
+        """One row for each convolution and one for the last ToRGB."""
+        return 2 * len(self.block_resolutions)
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(v) for v in value) if isinstance(value, list | tuple) else value
+
+
+def channel_widths(resolution: int, base: int = 32768, most: int = 512) -> tuple[int, ...]:
+    """The authors' rule for `Config.widths`: min(base // r, most) channels at resolution r."""
+    return tuple(min(base // 2**i, most) for i in range(2, resolution.bit_length()))
+
+
+class Convolution(Modulated):
+    """Modulated convolution, noise, bias, activation, clamp: one layer of synthesis."""
+
+    noise_const: Tensor
+
+    def __init__(self, config: Config, inputs: int, resolution: int, *, up: bool = False) -> None:
+        outputs = config.widths[resolution.bit_length() - 3]
+        super().__init__(config.w_dim, inputs, outputs, config.kernel_size, up=up)
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        if config.use_noise:
+            self.noise_strength = nn.Parameter(torch.zeros([]))
+            self.register_buffer("noise_const", torch.randn(resolution, resolution))
+        self._resampler = Resampler(torch.tensor(config.resample_filter)) if up else None
+        self._activation, self._gain_out = ACTIVATIONS[config.activation]
+        self._clamp = config.conv_clamp
+
+    def forward(self, x: Tensor, w: Tensor, noise: Tensor | None, gain: float = 1.0) -> Tensor:
+        """x [N, in, h, w] to [N, out, r, r]; `noise` is [N or 1, 1, r, r] or None."""
+        x = self.convolve(x, w)
+        if self._resampler is not None:
+            x = self._resampler.blur(x, self.weight.shape[-1])
+        if noise is not None:
+            x = x + noise * self.noise_strength
+        x = self._activation(x + self.bias[:, None, None]) * (self._gain_out * gain)
+        return _clamped(x, self._clamp, gain)
+
+
+class ToRGB(Modulated):
+    """1x1 modulated convolution to image channels, without demodulation or noise."""
+
+    def __init__(self, config: Config, inputs: int) -> None:
+        super().__init__(config.w_dim, inputs, config.channels, 1, demodulate=False)
+        self.bias = nn.Parameter(torch.zeros(config.channels))
+        self._clamp = config.conv_clamp
+
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:
+        return _clamped(self.convolve(x, w) + self.bias[:, None, None], self._clamp)
+
+
+class Shortcut(nn.Module):
+    """The resnet architecture's second path: 1x1 convolution, then up-sampling."""
+
+    def __init__(self, config: Config, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, 1, 1))
+        self._gain = 1.0 / math.sqrt(inputs)
+        self._resampler = Resampler(torch.tensor(config.resample_filter))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = nn.functional.conv2d(x, self.weight * self._gain)
+        return self._resampler.upsample(x) * math.sqrt(0.5)
+
+
+def _clamped(x: Tensor, limit: float | None, gain: float = 1.0) -> Tensor:
+    return x if limit is None else x.clamp(-limit * gain, limit * gain)
+
+
+class Block(nn.Module):
+    """All layers of one resolution."""
+
+    const: Tensor
+
+    def __init__(self, config: Config, index: int) -> None:
+        super().__init__()
+        resolution = config.block_resolutions[index]
+        width = config.widths[index]
+        self.first = index == 0
+        last = resolution == config.resolution
+        self._residual = config.architecture == "resnet" and not self.first
+        if self.first:
+            self.const = nn.Parameter(torch.randn(width, 4, 4))
+        else:
+            inputs = config.widths[index - 1]
+            self.conv0 = Convolution(config, inputs, resolution, up=True)
+            if self._residual:
+                self.skip = Shortcut(config, inputs, width)
+        self.conv1 = Convolution(config, width, resolution)
+        self.torgb = ToRGB(config, width) if last or config.architecture == "skip" else None
+        self._resampler = Resampler(torch.tensor(config.resample_filter))
+
+    @property
+    def convolutions(self) -> list[Convolution]:
+        return [self.conv1] if self.first else [self.conv0, self.conv1]
+
+    def forward(
+        self, x: Tensor, img: Tensor | None, ws: Tensor, noise: Sequence[Tensor | None]
+    ) -> tuple[Tensor, Tensor | None]:
+        """ws is [N, convolutions + 1, w_dim]; `noise` has one tensor for each convolution."""
+        if self.first:
+            x = self.conv1(x, ws[:, 0], noise[0])
+        elif self._residual:
+            y = self.skip(x)
+            x = self.conv0(x, ws[:, 0], noise[0])
+            x = y + self.conv1(x, ws[:, 1], noise[1], gain=math.sqrt(0.5))
+        else:
+            x = self.conv0(x, ws[:, 0], noise[0])
+            x = self.conv1(x, ws[:, 1], noise[1])
+        return x, self._coloured(x, img, ws[:, len(self.convolutions)])
+
+    def _coloured(self, x: Tensor, img: Tensor | None, w: Tensor) -> Tensor | None:
+        if img is not None:
+            img = self._resampler.upsample(img)
+        if self.torgb is None:
+            return img
+        rgb: Tensor = self.torgb(x, w)
+        return rgb if img is None else img + rgb
+
+
+class Synthesis(nn.Module):
+    """ws [N, num_ws, w_dim] to an image [N, channels, r, r], nominally in [-1, 1]."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self._resolutions = config.block_resolutions
+        for index, resolution in enumerate(self._resolutions):
+            self.add_module(f"b{resolution}", Block(config, index))
+
+    @property
+    def blocks(self) -> list[Block]:
+        return [self.get_submodule(f"b{r}") for r in self._resolutions]  # type: ignore[misc]
+
+    def forward(self, ws: Tensor, noise: Sequence[Tensor | None]) -> Tensor:
+        x = self.blocks[0].const.expand(ws.shape[0], -1, -1, -1)
+        img: Tensor | None = None
+        row = 0
+        for block in self.blocks:
+            count = len(block.convolutions)
+            # The last row of a block is also the first of the next: ToRGB shares it.
+            x, img = block(x, img, ws[:, row : row + count + 1], noise[row : row + count])
+            row += count
+        assert img is not None  # the last block always has ToRGB
+        return img
+
+
+class Generator(nn.Module):
+    """A whole StyleGAN2: `mapping`, `synthesis`, and what the graph must know of them."""
+
+    family = "stylegan2"
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        self.mapping = Mapping(
+            config.z_dim,
+            config.c_dim,
+            config.mapping_widths,
+            embed_width=config.embed_width,
+            activation=config.mapping_activation,
+            lr_multiplier=config.lr_multiplier,
+            has_w_avg=config.has_w_avg,
+        )
+        self.synthesis = Synthesis(config)
+
+    @property
+    def noise_const(self) -> list[Tensor]:
+        """The stored noise of each noise layer, [r, r] each, in the order of synthesis."""
+        if not self.config.use_noise:
+            return []
+        return [c.noise_const for block in self.synthesis.blocks for c in block.convolutions]
+
+    @property
+    def ws_resolutions(self) -> tuple[int, ...]:
+        """The resolution of the layer that each row of ws styles, [num_ws]."""
+        rows = [r for r in self.config.block_resolutions for _ in range(2)]
+        return (*rows[1:], self.config.resolution)
+
+    def synthesize(self, ws: Tensor, noise: Sequence[Tensor]) -> Tensor:
+        """ws [N, num_ws, w_dim] and noise [N or 1, 1, r, r] by layer to a float image.
+
+        An empty `noise` adds none.
+        """
+        return self.synthesis(ws, noise or [None] * (self.config.num_ws - 1))  # type: ignore[no-any-return]

@@ -1,0 +1,167 @@
+"""Parity: the same pictures through torch and through an engine, counted in levels.
+
+Each golden seed gets other settings and all go through in common batches, so that a control
+that leaks from one sample to another shows as well.
+"""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from nonesuch.contract import noise_shift
+from nonesuch.latents import latent
+from nonesuch_export.engine import onnxruntime
+from nonesuch_export.graph import Pipeline, neutral
+from nonesuch_export.network import Generator
+
+GOLDEN_SEEDS = tuple(range(8))
+_BATCH = 4
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tolerance:
+    """How far 8-bit pictures may be from the reference's."""
+
+    max_level: int  # largest difference of one value
+    share: float  # of the values that differ at all
+    psnr: float = 0.0  # dB
+
+
+# fp32: a float may sit beside an integer and fall on either side when it is cut off.
+TOLERANCES = {"fp32": Tolerance(max_level=1, share=0.001)}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """What one seed's picture differs by."""
+
+    seed: int
+    settings: str
+    max_level: int
+    share: float
+    psnr: float | None  # dB; None = the pictures are equal
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Report:
+    """The comparison of an engine with the torch reference (fp32)."""
+
+    engine: str
+    precision: str
+    rows: tuple[Row, ...]
+
+    @property
+    def max_level(self) -> int:
+        return max(row.max_level for row in self.rows)
+
+    @property
+    def share(self) -> float:
+        return sum(row.share for row in self.rows) / len(self.rows)
+
+    @property
+    def psnr(self) -> float | None:
+        """The worst seed's, in dB."""
+        return min((row.psnr for row in self.rows if row.psnr is not None), default=None)
+
+    @property
+    def passed(self) -> bool:
+        limit = TOLERANCES[self.precision]
+        near = self.max_level <= limit.max_level and self.share <= limit.share
+        return near and (self.psnr is None or self.psnr >= limit.psnr)
+
+    def to_json(self) -> str:
+        return json.dumps({**asdict(self), **self.summary()})
+
+    def table(self) -> str:
+        """The rows for people, with a verdict."""
+        lines = [f"{'seed':>10}  {'settings':<18} {'max level':>9} {'differ':>9} {'PSNR':>9}"]
+        for row in self.rows:
+            psnr = "equal" if row.psnr is None else f"{row.psnr:.1f} dB"
+            lines.append(
+                f"{row.seed:>10}  {row.settings:<18} {row.max_level:>9} {row.share:>9.4%} {psnr:>9}"
+            )
+        verdict = "within" if self.passed else "NOT within"
+        return "\n".join([*lines, f"{self.engine} {self.precision}: {verdict} tolerance"])
+
+    def summary(self) -> dict[str, Any]:
+        """The figures of the card."""
+        return {
+            "seeds": len(self.rows),
+            "max_level": self.max_level,
+            "share": self.share,
+            "psnr": self.psnr,
+            "passed": self.passed,
+        }
+
+
+def compare(
+    network: Generator, plan: Path, precision: str = "fp32", seeds: Sequence[int] = GOLDEN_SEEDS
+) -> Report:
+    """Run `seeds` through torch and through the engine file `plan`."""
+    engine = onnxruntime.Engine(plan)
+    pipeline = Pipeline(network)
+    rows: list[Row] = []
+    for start in range(0, len(seeds), _BATCH):
+        part = seeds[start : start + _BATCH]
+        given, said = settings(network, part)
+        with torch.inference_mode():
+            reference = pipeline(*(given[name] for name in pipeline.names)).numpy()
+        image = engine.run({name: value.numpy() for name, value in given.items()})
+        rows += [
+            _row(seed, words, a, b)
+            for seed, words, a, b in zip(part, said, reference, image, strict=True)
+        ]
+    return Report(engine=onnxruntime.NAME, precision=precision, rows=tuple(rows))
+
+
+def settings(network: Generator, seeds: Sequence[int]) -> tuple[dict[str, Tensor], list[str]]:
+    """The graph's inputs for golden seeds: seed n gets the n-th of five settings, cyclically."""
+    z_dim = network.config.z_dim
+    z = torch.from_numpy(np.concatenate([latent(seed, z_dim) for seed in seeds]))
+    given = neutral(network, z)
+    given["mix_z"] = torch.from_numpy(np.concatenate([latent(s + 1, z_dim) for s in seeds]))
+    if "c" in given:
+        for i, seed in enumerate(seeds):
+            given["c"][i, seed % given["c"].shape[1]] = 1
+    return given, [_vary(network, given, i, seed) for i, seed in enumerate(seeds)]
+
+
+def _vary(network: Generator, given: dict[str, Tensor], i: int, seed: int) -> str:
+    """Change row i of the inputs as the seed says; returns the settings in words."""
+    kind = seed % 5
+    if kind == 1 and "psi" in given:
+        given["psi"][i] = 0.7
+        return "psi 0.7"
+    if kind == 2:
+        crossover = network.config.num_ws // 2
+        given["mix"][i, crossover:] = 1
+        return f"mixed from row {crossover}"
+    if kind == 3 and "noise_scale" in given:
+        given["noise_scale"][i] = 0
+        return "noise off"
+    if kind == 4 and "noise_shift" in given:
+        for layer, stored in enumerate(network.noise_const):
+            shift = noise_shift(seed, layer, stored.shape[0])
+            given["noise_shift"][i, layer] = torch.tensor(shift, dtype=torch.int32)
+        return f"noise seed {seed}"
+    return "neutral"
+
+
+def _row(seed: int, words: str, reference: NDArray[Any], image: NDArray[Any]) -> Row:
+    difference = np.abs(reference.astype(np.int16) - image)
+    mean_square = float(np.square(difference, dtype=np.float64).mean())
+    return Row(
+        seed=seed,
+        settings=words,
+        max_level=int(difference.max()),
+        share=float((difference > 0).mean()),
+        psnr=10 * math.log10(255**2 / mean_square) if mean_square else None,
+    )

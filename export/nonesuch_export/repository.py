@@ -1,0 +1,216 @@
+"""A checkpoint as a Triton model repository: five models that any Triton can serve.
+
+`NAME` is the ensemble that clients call; it runs `NAME_sampler`, `NAME_generator` and
+`NAME_encoder`. `NAME_mapping` (z, c → w) stands beside it. Everything is written aside and moved
+into place once the engine's pictures have been compared with the reference.
+"""
+
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2 as pb
+
+from nonesuch import contract
+from nonesuch.card import Card
+from nonesuch.contract import Tensor
+from nonesuch.errors import ExportError, InvalidRequest, ParityError
+from nonesuch_export import graph, network, parity
+from nonesuch_export.card import describe
+from nonesuch_export.checkpoint import Checkpoint
+from nonesuch_export.engine import ENGINES
+from nonesuch_export.network import Generator
+
+VERSION = "1"
+STAGES = Path(__file__).parent / "stages"
+PARTS = ("_generator", "_mapping", "_encoder", "_sampler", "")  # the ensemble last
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+_DTYPES = {
+    "FP32": pb.TYPE_FP32,
+    "INT32": pb.TYPE_INT32,
+    "INT64": pb.TYPE_INT64,
+    "UINT8": pb.TYPE_UINT8,
+    "BYTES": pb.TYPE_STRING,
+}
+# What the ensemble's steps call the tensors that run between them.
+_PIXELS = Tensor("pixels", "UINT8", contract.IMAGE.shape)
+_SETTINGS = Tensor("settings", "BYTES", (1,))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """What to build of a checkpoint, and how."""
+
+    name: str
+    repository: Path
+    engine: str = "onnxruntime"
+    precision: str = "fp32"
+    max_batch: int = 8  # samples in one run of the engine at most
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name) or self.name.endswith(PARTS[:-1]):
+            raise InvalidRequest(
+                f"{self.name!r} is no model name: use letters, digits, '.', '_', '-', and no "
+                f"ending {', '.join(PARTS[:-1])}"
+            )
+        if not 1 <= self.max_batch <= 1024:
+            raise InvalidRequest(f"max_batch is {self.max_batch}, expected 1 to 1024")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Built:
+    """What a build wrote."""
+
+    card: Card
+    report: parity.Report
+    models: tuple[Path, ...]
+
+
+def build(checkpoint: Checkpoint, plan: Plan) -> Built:
+    """Export, compare and place `checkpoint` as `plan` says, replacing models of the same name.
+
+    Raises CheckpointError where the checkpoint fits no network, ExportError where a file cannot
+    be made or written, ParityError where the engine misses its tolerance; then the repository
+    is as it was.
+    """
+    generator = network.build(checkpoint)
+    with _aside(plan.repository) as folder:
+        engine = ENGINES[plan.engine]
+        for part in PARTS:
+            (folder / f"{plan.name}{part}" / VERSION).mkdir(parents=True)
+        onnx = folder / f"{plan.name}_generator" / VERSION / engine.FILE
+        graph.export(generator, onnx)
+        graph.export_mapping(generator, folder / f"{plan.name}_mapping" / VERSION / engine.FILE)
+        report = parity.compare(generator, onnx, plan.precision)
+        if not report.passed:
+            raise ParityError(
+                f"{plan.engine} {plan.precision} differs from the reference by up to "
+                f"{report.max_level} levels on {report.share:.2%} of the values; nothing is built"
+            )
+        card = describe(plan.name, checkpoint, generator, report, max_batch=plan.max_batch)
+        _write_models(folder, card, generator, engine.BACKEND)
+        models = _move(folder, plan)
+    return Built(card=card, report=report, models=models)
+
+
+def _write_models(folder: Path, card: Card, generator: Generator, backend: str) -> None:
+    for config in configs(card, graph.sizes(generator), backend):
+        text = text_format.MessageToString(config)
+        (folder / config.name / "config.pbtxt").write_text(text, encoding="utf-8")
+    for stage in ("sampler", "encoder"):
+        shutil.copyfile(
+            STAGES / f"{stage}.py", folder / f"{card.name}_{stage}" / VERSION / "model.py"
+        )
+    # In the version folder, which an ensemble must have and git would not keep empty.
+    (folder / card.name / VERSION / "card.json").write_text(
+        card.to_json(indent=2) + "\n", encoding="utf-8"
+    )
+
+
+@contextmanager
+def _aside(repository: Path) -> Iterator[Path]:
+    """A folder on the repository's file system that is gone in the end, whatever happens."""
+    try:
+        repository.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=repository, prefix=".build-") as folder:
+            yield Path(folder)
+    except OSError as exc:
+        raise ExportError(f"{repository} cannot be written: {exc.strerror or exc}") from exc
+
+
+def _move(folder: Path, plan: Plan) -> tuple[Path, ...]:
+    """Rename the new models into place; the old ones come back if that fails."""
+    old, moved = folder / "replaced", []
+    old.mkdir()
+    try:
+        for part in PARTS:
+            target = plan.repository / f"{plan.name}{part}"
+            if target.exists():
+                target.rename(old / target.name)
+            moved.append(target)
+            (folder / target.name).rename(target)
+    except OSError:
+        for target in moved:
+            shutil.rmtree(target, ignore_errors=True)
+            if (old / target.name).exists():
+                (old / target.name).rename(target)
+        raise
+    return tuple(moved)
+
+
+def configs(card: Card, sizes: Mapping[str, int], backend: str) -> list[pb.ModelConfig]:
+    """The configurations of all five models."""
+    inputs = [t for t in contract.GRAPH if t.name in card.controls]
+    latents = [t for t in contract.MAPPING if t.name in card.controls]
+    parts = [
+        ("_sampler", "python", contract.REQUEST, [*inputs, contract.RECIPE]),
+        ("_generator", backend, inputs, [contract.IMAGE]),
+        ("_encoder", "python", [_PIXELS, _SETTINGS], contract.ANSWER),
+        ("_mapping", backend, latents, [contract.W]),
+    ]
+    made = []
+    for part, kind, takes, gives in parts:
+        config = pb.ModelConfig(
+            name=f"{card.name}{part}",
+            backend=kind,
+            max_batch_size=card.max_batch,
+            input=[_input(t, sizes, optional=takes is contract.REQUEST) for t in takes],
+            output=[_output(t, sizes) for t in gives],
+            dynamic_batching=pb.ModelDynamicBatching(),
+            # One engine with all cores beats several on a part of them, and holds the weights
+            # once. Without a kind it takes the GPU where there is one.
+            instance_group=[pb.ModelInstanceGroup(count=1)],
+        )
+        made.append(config)
+    made[0].parameters[contract.CARD].string_value = card.to_json()
+    return [*made, _ensemble(card, sizes, inputs)]
+
+
+def _ensemble(card: Card, sizes: Mapping[str, int], inputs: list[Tensor]) -> pb.ModelConfig:
+    config = pb.ModelConfig(
+        name=card.name,
+        platform="ensemble",
+        max_batch_size=card.max_batch,
+        input=[_input(t, sizes, optional=True) for t in contract.REQUEST],
+        output=[_output(t, sizes) for t in contract.ANSWER],
+    )
+    config.parameters[contract.CARD].string_value = card.to_json()
+    controls = {t.name: f"sampled_{t.name}" for t in inputs}
+    request = {t.name: t.name for t in contract.REQUEST}
+    answer = {t.name: t.name for t in contract.ANSWER}
+    between = {_PIXELS.name: _PIXELS.name, _SETTINGS.name: _SETTINGS.name}
+    steps = [
+        ("_sampler", request, {**controls, contract.RECIPE.name: _SETTINGS.name}),
+        ("_generator", controls, {contract.IMAGE.name: _PIXELS.name}),
+        ("_encoder", between, answer),
+    ]
+    for part, takes, gives in steps:
+        config.ensemble_scheduling.step.add(
+            model_name=f"{card.name}{part}", model_version=-1, input_map=takes, output_map=gives
+        )
+    return config
+
+
+def _input(tensor: Tensor, sizes: Mapping[str, int], *, optional: bool) -> pb.ModelInput:
+    return pb.ModelInput(
+        name=tensor.name,
+        data_type=_DTYPES[tensor.dtype],
+        dims=_dims(tensor, sizes),
+        optional=optional,
+    )
+
+
+def _output(tensor: Tensor, sizes: Mapping[str, int]) -> pb.ModelOutput:
+    return pb.ModelOutput(
+        name=tensor.name, data_type=_DTYPES[tensor.dtype], dims=_dims(tensor, sizes)
+    )
+
+
+def _dims(tensor: Tensor, sizes: Mapping[str, int]) -> list[int]:
+    return [sizes[size] if isinstance(size, str) else size for size in tensor.shape]

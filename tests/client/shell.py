@@ -1,0 +1,30 @@
+"""Programs in an interpreter of their own, which has this checkout's client and nothing more."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nonesuch
+
+_PATH = str(Path(nonesuch.__file__).parents[1])
+
+
+def start(code: str, *words: str, stderr: int = subprocess.PIPE) -> "subprocess.Popen[str]":
+    """Start a program; warnings are errors there as well."""
+    return subprocess.Popen(
+        [sys.executable, "-B", "-W", "error", "-c", code, *words],
+        env={**os.environ, "PYTHONPATH": _PATH},
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        text=True,
+    )
+
+
+def python(
+    code: str, *words: str, stderr: int = subprocess.PIPE
+) -> "subprocess.CompletedProcess[str]":
+    """Run a program to its end, at most a minute."""
+    with start(code, *words, stderr=stderr) as program:
+        out, err = program.communicate(timeout=60)
+    return subprocess.CompletedProcess(words, program.returncode, out, err)

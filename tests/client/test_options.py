@@ -1,0 +1,75 @@
+"""Options are valid by construction, and say what they refuse."""
+
+import math
+import re
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nonesuch.errors import InvalidRequest
+from nonesuch.latents import Seeds
+from nonesuch.options import Connection, Format, Generate, Mix, Noise, Truncation
+
+NAN = math.nan
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        pytest.param(lambda: Truncation(psi=NAN), "psi is nan, expected -10 to 10", id="nan"),
+        pytest.param(lambda: Truncation(psi=-10.5), "psi is -10.5", id="psi"),
+        pytest.param(lambda: Truncation(cutoff=-1), "cutoff is -1", id="cutoff"),
+        pytest.param(lambda: Mix(seed=-1, crossover=1), "mix seed is -1", id="mix seed"),
+        pytest.param(lambda: Mix(seed=1), "either a crossover or shares", id="mix of nothing"),
+        pytest.param(
+            lambda: Mix(seed=1, crossover=1, shares=(0.5,)), "either a crossover", id="mix of both"
+        ),
+        pytest.param(lambda: Mix(seed=1, crossover=-2), "crossover is -2", id="crossover"),
+        pytest.param(lambda: Mix(seed=1, shares=()), "shares is empty", id="no shares"),
+        pytest.param(lambda: Mix(seed=1, shares=(0, 1.1)), "share 1 of the mix is 1.1", id="share"),
+        pytest.param(lambda: Mix(seed=1, shares=(NAN,)), "share 0 of the mix is nan", id="nan mix"),
+        pytest.param(lambda: Noise(mode="loud"), "noise mode is 'loud'", id="noise mode"),  # type: ignore[arg-type]
+        pytest.param(lambda: Noise(mode="random"), "needs a noise seed", id="unseeded noise"),
+        pytest.param(lambda: Noise(seed=1), "const takes no noise seed", id="seeded const"),
+        pytest.param(lambda: Noise(mode="none", seed=1), "none takes no noise seed", id="none"),
+        pytest.param(lambda: Noise(mode="none", scale=0.5), "takes no scale", id="scaled none"),
+        pytest.param(lambda: Noise(scale=11), "noise scale is 11", id="noise scale"),
+        pytest.param(lambda: Noise(mode="random", seed=-4), "noise seed is -4", id="noise seed"),
+        pytest.param(lambda: Format(name="gif"), "one of jpeg, png, webp, raw", id="format"),  # type: ignore[arg-type]
+        pytest.param(lambda: Format(quality=0), "quality is 0, expected 1 to 100", id="quality"),
+        pytest.param(lambda: Format(name="png", quality=9), "png loses nothing", id="png quality"),
+        pytest.param(lambda: Format(name="raw", quality=9), "raw loses nothing", id="raw quality"),
+        pytest.param(lambda: Generate(model="", seeds=Seeds([])), "name is empty", id="model"),
+        pytest.param(
+            lambda: Generate(model="m", seeds=Seeds([]), class_idx=-1), "class is -1", id="class"
+        ),
+        pytest.param(lambda: Connection(url="http://h:1"), "expected HOST:PORT", id="scheme"),
+        pytest.param(lambda: Connection(url="localhost"), "expected HOST:PORT", id="no port"),
+        pytest.param(lambda: Connection(timeout_s=0), "timeout_s is 0", id="timeout"),
+        pytest.param(lambda: Connection(timeout_s=NAN), "timeout_s is nan", id="nan timeout"),
+        pytest.param(lambda: Connection(in_flight=0), "in_flight is 0", id="in flight"),
+    ],
+)
+def test_a_value_out_of_range_is_refused(make: Callable[[], object], said: str) -> None:
+    with pytest.raises(InvalidRequest, match=said):
+        make()
+
+
+@given(st.floats(-10, 10), st.none() | st.integers(0, 18))
+def test_truncation_written_out_reads_back_the_same(psi: float, cutoff: int | None) -> None:
+    text = repr(psi) if cutoff is None else f"{psi!r}:{cutoff}"
+
+    assert Truncation.parse(text) == Truncation(psi=psi, cutoff=cutoff)
+
+
+@pytest.mark.parametrize("text", ["", "x", "0.7:", "0.7:8:9", "0.7:1.5"])
+def test_what_is_no_truncation_is_refused_by_name(text: str) -> None:
+    with pytest.raises(InvalidRequest, match=re.escape(f"cannot read '{text}' as truncation")):
+        Truncation.parse(text)
+
+
+def test_what_reads_well_but_is_out_of_range_says_the_range() -> None:
+    with pytest.raises(InvalidRequest, match=r"psi is 11\.0, expected -10 to 10"):
+        Truncation.parse("11")

@@ -1,0 +1,259 @@
+"""Messages: what is sent, against tritonclient's own, and what may come back."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.client.peer import card, draw
+from tritonclient.grpc import InferInput
+from tritonclient.grpc import service_pb2 as pb
+
+from nonesuch import wire
+from nonesuch.contract import REQUEST
+from nonesuch.errors import InvalidRequest, RemoteError
+from nonesuch.latents import Seeds
+from nonesuch.options import Format, FormatName, Generate, Mix, Noise, Truncation
+from nonesuch.tensors import pack, put, unpack
+
+RAW = Format(name="raw")
+
+
+def request(**settings: Any) -> Generate:
+    return Generate(model="dots", seeds=Seeds([range(3)]), **settings)
+
+
+def sent(asked: Generate) -> dict[str, tuple[str, Any]]:
+    """Return what a request for seeds 0 to 2 sends, by name, as datatype and values."""
+    message = wire.encode(asked, (0, 1, 2), card(c_dim=3, controls=("c", *card().controls)))
+    kinds = {"FP32": "f4", "INT32": "i4", "INT64": "i8"}
+    return {
+        t.name: (
+            t.datatype,
+            [word.decode() for word in unpack(raw)]
+            if t.datatype == "BYTES"
+            else np.frombuffer(raw, kinds[t.datatype]).reshape(t.shape).tolist(),
+        )
+        for t, raw in zip(message.inputs, message.raw_input_contents, strict=True)
+    }
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        pytest.param({"format": RAW}, {}, id="nothing set"),
+        pytest.param({}, {"format": ("BYTES", ["jpeg"] * 3)}, id="default"),
+        pytest.param(
+            {"format": Format(name="webp", quality=7)},
+            {"format": ("BYTES", ["webp"] * 3), "quality": ("INT32", [[7]] * 3)},
+            id="quality",
+        ),
+        pytest.param(
+            {"format": RAW, "truncation": Truncation(psi=0.5)},
+            {"psi": ("FP32", [[0.5]] * 3), "cutoff": ("INT32", [[-1]] * 3)},
+            id="psi alone overrides the recommended cutoff too",
+        ),
+        pytest.param(
+            {"format": RAW, "truncation": Truncation(cutoff=4)},
+            {"psi": ("FP32", [[1.0]] * 3), "cutoff": ("INT32", [[4]] * 3)},
+            id="cutoff",
+        ),
+        pytest.param(
+            {"format": RAW, "mix": Mix(seed=2**32 - 1, crossover=3)},
+            {"mix_seed": ("INT64", [[2**32 - 1]] * 3), "mix": ("FP32", [[0, 0, 0, 1]] * 3)},
+            id="crossover",
+        ),
+        pytest.param(
+            {"format": RAW, "mix": Mix(seed=5, shares=(0.25,))},
+            {"mix_seed": ("INT64", [[5]] * 3), "mix": ("FP32", [[0.25]] * 3)},
+            id="one share",
+        ),
+        pytest.param(
+            {"format": RAW, "noise": Noise(mode="none")},
+            {"noise_scale": ("FP32", [[0]] * 3)},
+            id="no noise",
+        ),
+        pytest.param(
+            {"format": RAW, "noise": Noise(mode="random", seed=6, scale=2)},
+            {"noise_scale": ("FP32", [[2]] * 3), "noise_seed": ("INT64", [[6]] * 3)},
+            id="random noise",
+        ),
+        pytest.param({"format": RAW, "class_idx": 2}, {"class": ("INT32", [[2]] * 3)}, id="class"),
+    ],
+)
+def test_only_what_is_set_is_sent(
+    settings: dict[str, Any], expected: dict[str, tuple[str, Any]]
+) -> None:
+    assert sent(request(**settings)) == {"seed": ("INT64", [[0], [1], [2]]), **expected}
+
+
+@given(st.integers(0, 4))
+def test_mixing_takes_each_row_from_exactly_one_parent(crossover: int) -> None:
+    _, rows = sent(request(mix=Mix(seed=1, crossover=crossover)))["mix"]
+
+    assert rows == [[0.0] * crossover + [1.0] * (4 - crossover)] * 3
+
+
+@pytest.mark.parametrize(("name", "wanted"), [("raw", "image"), ("png", "encoded")])
+def test_a_file_or_pixels_are_asked_for_and_the_recipe(name: FormatName, wanted: str) -> None:
+    message = wire.encode(request(format=Format(name=name)), (1,), card())
+
+    assert [output.name for output in message.outputs] == [wanted, "recipe"]
+    assert message.model_name == "dots"
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        pytest.param({"class_idx": 0}, r"dots is unconditional, remove the class \(0\)", id="no c"),
+        pytest.param({"truncation": Truncation(cutoff=5)}, "cutoff is 5, dots has 4", id="cutoff"),
+        pytest.param({"mix": Mix(seed=0, crossover=5)}, "crossover is 5, dots has 4", id="mix"),
+        pytest.param({"mix": Mix(seed=0, shares=(0, 1))}, "2 shares, dots expects 1 or 4", id="w"),
+    ],
+)
+def test_what_the_model_cannot_do_is_refused_before_sending(
+    settings: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(InvalidRequest, match=said):
+        wire.encode(request(**settings), (1,), card())
+
+
+def test_a_class_past_the_last_is_refused() -> None:
+    with pytest.raises(InvalidRequest, match="class is 3, dots expects 0 to 2"):
+        wire.encode(request(class_idx=3), (1,), card(c_dim=3))
+
+
+def test_a_setting_for_which_the_model_has_no_input_is_refused() -> None:
+    progan = card(family="progan", controls=("z",))
+
+    with pytest.raises(InvalidRequest, match=r"dots \(progan\) takes no psi"):
+        wire.encode(request(truncation=Truncation()), (1,), progan)
+
+
+@given(st.lists(st.text()))
+def test_byte_strings_are_written_as_tritonclient_writes_them(words: list[str]) -> None:
+    theirs = InferInput("x", [len(words)], "BYTES")
+    theirs.set_data_from_numpy(np.array([word.encode() for word in words], object))
+
+    packed = pack(word.encode() for word in words)
+
+    assert packed == (theirs._get_content() or b"")
+    assert unpack(packed) == [word.encode() for word in words]
+
+
+@given(st.lists(st.integers(0, 2**32 - 1), min_size=1))
+def test_numbers_are_written_as_tritonclient_writes_them(numbers: list[int]) -> None:
+    theirs = InferInput("seed", [len(numbers), 1], "INT64")
+    theirs.set_data_from_numpy(np.array(numbers)[:, None])
+    ours = pb.ModelInferRequest()
+
+    put(ours, REQUEST[0], [[n] for n in numbers])
+
+    assert ours.raw_input_contents[0] == theirs._get_content()
+    assert ours.inputs[0] == theirs._get_tensor()
+
+
+@given(st.integers(0, 300), st.integers(1, 16), st.integers(1, 8))
+def test_batches_part_the_seeds_evenly_and_in_order(n: int, max_batch: int, in_flight: int) -> None:
+    parts = list(wire.batches(Seeds([range(n)]), max_batch=max_batch, in_flight=in_flight))
+
+    assert [seed for part in parts for seed in part] == list(range(n))
+    assert all(1 <= len(part) <= max_batch for part in parts)
+    assert max(map(len, parts), default=0) - min(map(len, parts), default=0) <= 1
+    assert len(parts) >= min(n, in_flight)
+
+
+def answer(*, raw: bool = False, seeds: tuple[int, ...] = (7, 8)) -> Any:
+    """Return a right answer, with an `image` or with `encoded` files that are their seed."""
+    message = pb.ModelInferResponse(model_name="dots")
+    images = np.stack([draw(seed, card()) for seed in seeds])
+    files = [str(seed).encode() for seed in seeds]
+    first = ("image", "UINT8", images.shape, images.tobytes())
+    outputs = [first if raw else ("encoded", "BYTES", (len(seeds), 1), pack(files))]
+    recipes = [json.dumps({"seed": seed, "format": "png"}).encode() for seed in seeds]
+    outputs.append(("recipe", "BYTES", (len(seeds), 1), pack(recipes)))
+    for name, kind, shape, content in outputs:
+        message.outputs.add(name=name, datatype=kind, shape=shape)
+        message.raw_output_contents.append(content)
+    return message
+
+
+def test_an_answer_becomes_pictures_in_the_order_of_the_seeds() -> None:
+    first, second = wire.decode(answer(), request(), (7, 8), card())
+
+    assert (first.seed, second.seed) == (7, 8)
+    assert (first.encoded, second.encoded) == (b"7", b"8")
+    assert second.recipe == {"seed": 8, "format": "png"}
+    assert second.suffix == ".png"
+
+
+def test_raw_pixels_come_as_an_array_and_no_file() -> None:
+    first, second = wire.decode(answer(raw=True), request(format=RAW), (7, 8), card())
+
+    assert first.encoded is None
+    assert (second.array() == draw(8, card())).all()
+
+
+def _cut(message: Any, at: int) -> None:
+    message.raw_output_contents[at] = message.raw_output_contents[at][:-1]
+
+
+@pytest.mark.parametrize(
+    ("raw", "spoil", "said"),
+    [
+        pytest.param(True, lambda a: a.outputs.pop(0), "without image", id="no image"),
+        pytest.param(False, lambda a: a.outputs.pop(), "without recipe", id="no recipe"),
+        pytest.param(
+            False, lambda a: a.raw_output_contents.pop(), "without recipe", id="no content"
+        ),
+        pytest.param(
+            True,
+            lambda a: a.outputs[0].shape.__setitem__(1, 7),
+            r"image as UINT8 \[2, 7, 8, 3\], expected UINT8 \[2, 6, 8, 3\]",
+            id="shape",
+        ),
+        pytest.param(
+            True,
+            lambda a: setattr(a.outputs[0], "datatype", "FP32"),
+            "image as FP32",
+            id="datatype",
+        ),
+        pytest.param(True, lambda a: _cut(a, 0), "287 bytes of image, expected 288", id="short"),
+        pytest.param(False, lambda a: _cut(a, 0), "encoded with its last string cut", id="cut"),
+        pytest.param(
+            False,
+            lambda a: a.raw_output_contents.__setitem__(0, b"\x01\x00"),
+            "encoded with its last length cut",
+            id="cut length",
+        ),
+        pytest.param(
+            False,
+            lambda a: a.raw_output_contents.__setitem__(0, pack([b"1"])),
+            "1 strings of encoded, expected 2",
+            id="too few files",
+        ),
+        pytest.param(
+            False,
+            lambda a: a.raw_output_contents.__setitem__(1, pack([b"{", b"{}"])),
+            "a recipe that is none",
+            id="broken recipe",
+        ),
+        pytest.param(
+            False,
+            lambda a: a.raw_output_contents.__setitem__(1, pack([b'{"seed": 8}', b"{}"])),
+            "the picture of seed 8 where 7 was asked for",
+            id="other seed",
+        ),
+    ],
+)
+def test_an_answer_that_breaks_the_contract_is_an_error(
+    raw: bool, spoil: Callable[[Any], None], said: str
+) -> None:
+    spoilt = answer(raw=raw)
+    spoil(spoilt)
+
+    with pytest.raises(RemoteError, match=said):
+        wire.decode(spoilt, request(format=RAW if raw else Format()), (7, 8), card())

@@ -1,0 +1,79 @@
+"""What all tests share: the golden files and one Triton that serves them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from nonesuch_export.checkpoint import read
+from nonesuch_export.repository import Plan, build
+from nonesuch_server.cli import cache_folder
+from nonesuch_server.embedded import Embedded
+from nonesuch_server.interpreter import find_interpreter
+from nonesuch_server.listen import Listen
+from nonesuch_server.runtime import Runtime
+
+GOLDEN = Path(__file__).parent / "golden"
+STEMS = ("sg2_uncond_64", "sg2_cond_32", "sg2ada_uncond_32")
+
+
+@dataclass(frozen=True)
+class Golden:
+    """One golden case: a checkpoint file and what the authors' code makes of it."""
+
+    stem: str
+    path: Path
+    arrays: dict[str, NDArray[Any]]
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        return self.arrays[name]
+
+
+def _golden(stem: str) -> Golden:
+    with np.load(GOLDEN / f"{stem}.npz", allow_pickle=False) as file:
+        return Golden(stem, GOLDEN / f"{stem}.pkl", dict(file))
+
+
+@pytest.fixture(scope="session", params=STEMS)
+def golden(request: pytest.FixtureRequest) -> Golden:
+    """Each golden case in turn."""
+    return _golden(request.param)
+
+
+@pytest.fixture(scope="session")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model repository with `faces` (64 pixels), `classes` (32, 10 classes) and `ada` (32)."""
+    folder = tmp_path_factory.mktemp("served") / "model_repository"
+    for name, stem in zip(("faces", "classes", "ada"), STEMS, strict=True):
+        build(read(GOLDEN / f"{stem}.pkl"), Plan(name=name, repository=folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def runtime() -> Runtime:
+    """The embedded runtime in the user's cache, prepared if it is not yet."""
+    prepared = Runtime(cache_folder(), find_interpreter())
+    prepared.prepare()
+    return prepared
+
+
+@dataclass(frozen=True)
+class ServedGolden:
+    """The golden checkpoints behind a running Triton, by the names that they have there."""
+
+    url: str
+    pid: int
+    cases: dict[str, Golden]
+
+
+@pytest.fixture(scope="session")
+def served(repository: Path, runtime: Runtime) -> Iterator[ServedGolden]:
+    """One Triton for the whole session."""
+    anywhere = Listen(grpc_port=0, http_port=0, metrics_port=0)
+    cases = dict(zip(("faces", "classes", "ada"), map(_golden, STEMS), strict=True))
+    with Embedded(repository, runtime, anywhere) as server:
+        yield ServedGolden(server.listen.grpc, server.pid, cases)

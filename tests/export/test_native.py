@@ -1,0 +1,77 @@
+"""Our own format gives back what was written, and damaged files are refused."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+from tests.conftest import Golden
+from tests.export.forge import shaped
+from tests.export.test_network import SMALL
+
+from nonesuch.errors import CheckpointError, ExportError
+from nonesuch_export import network
+from nonesuch_export.checkpoint import native, read
+
+
+def test_converting_keeps_every_value_and_the_hash(golden: Golden, tmp_path: Path) -> None:
+    checkpoint = read(golden.path)
+
+    native.write(checkpoint, tmp_path / "faces.safetensors")
+    again = read(tmp_path / "faces.safetensors")
+
+    assert again.digest() == checkpoint.digest()
+    assert again.provenance.format == "native"
+    for name, values in checkpoint.arrays.items():
+        np.testing.assert_array_equal(again.arrays[name], values)
+
+
+def test_one_changed_weight_changes_the_hash() -> None:
+    frozen = network.freeze(shaped(SMALL), "a")
+    before = frozen.digest()
+
+    frozen.arrays["synthesis.b4.const"][0, 0, 0] += 1
+
+    assert frozen.digest() != before
+
+
+def test_nothing_is_left_where_writing_fails(tmp_path: Path) -> None:
+    frozen = network.freeze(shaped(SMALL), "a")
+
+    with pytest.raises(ExportError, match="cannot be written"):
+        native.write(frozen, tmp_path / "missing" / "faces.safetensors")
+
+    assert not list(tmp_path.iterdir())
+
+
+def _saved(path: Path, described: Any) -> Path:
+    metadata = {"nonesuch": json.dumps(described)} if described is not None else {}
+    save_file({"x": np.zeros(3, np.float32)}, path, metadata=metadata)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("described", "message"),
+    [
+        (None, "not written by nonesuch"),
+        ([], "lacks format, family or config"),
+        ({"format": 1, "family": "stylegan2"}, "lacks format, family or config"),
+        ({"format": 2, "family": "x", "config": {}}, "format 2; update nonesuch"),
+    ],
+)
+def test_other_metadata_is_refused(tmp_path: Path, described: Any, message: str) -> None:
+    with pytest.raises(CheckpointError, match=message):
+        read(_saved(tmp_path / "x.safetensors", described))
+
+
+@pytest.mark.parametrize("share", [0.02, 0.5, 0.99])
+def test_a_truncated_file_is_refused(tmp_path: Path, share: float) -> None:
+    path = tmp_path / "faces.safetensors"
+    native.write(network.freeze(shaped(SMALL), "a"), path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * share)])
+
+    with pytest.raises(CheckpointError, match="damaged"):
+        read(path)

@@ -1,0 +1,152 @@
+"""The authors' pickles are read whole, whatever the options, and what is unknown is refused."""
+
+import functools
+import io
+import pickle
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tests.conftest import GOLDEN, Golden
+from tests.export import forge
+from tests.export.test_network import SMALL, VARIANTS, variant
+
+from nonesuch.errors import CheckpointError, UnsupportedCheckpoint
+from nonesuch_export import network
+from nonesuch_export.checkpoint import nvlabs, read
+from nonesuch_export.network import Config
+
+
+def _file(tmp_path: Path, blob: bytes) -> Path:
+    path = tmp_path / "network.pkl"
+    path.write_bytes(blob)
+    return path
+
+
+def test_golden_files_say_what_they_are(golden: Golden) -> None:
+    checkpoint = read(golden.path)
+
+    config = network.check(checkpoint)
+    assert (checkpoint.family, config.num_ws) == ("stylegan2", golden["ws_psi07"].shape[1])
+    assert (config.z_dim, config.c_dim) == (golden["z"].shape[1], golden["c"].shape[1])
+    assert config.resolution == golden["img_psi1_const"].shape[-1]
+    np.testing.assert_array_equal(checkpoint.arrays["mapping.w_avg"], golden["w_avg"])
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_pickle_gives_back_the_network_that_it_was_made_of(
+    tmp_path: Path, name: str, protocol: int
+) -> None:
+    generator = forge.shaped(variant(name))
+
+    checkpoint = read(_file(tmp_path, forge.pickled(generator, protocol=protocol)))
+
+    found, made = asdict(Config.from_json(checkpoint.config)), asdict(generator.config)
+    np.testing.assert_allclose(found.pop("resample_filter"), made.pop("resample_filter"), 1e-6)
+    assert found == made
+    again = network.build(checkpoint)
+    for key, value in generator.state_dict().items():
+        assert torch.equal(value, again.state_dict()[key]), key
+
+
+def test_without_a_moving_average_the_generator_is_taken_and_that_is_said(tmp_path: Path) -> None:
+    generator = forge.shaped(SMALL)
+    blob = forge.pickled(generator, G=forge.module(generator), G_ema=None)
+
+    checkpoint = read(_file(tmp_path, blob))
+
+    assert "G is used" in checkpoint.provenance.remarks[0]
+    np.testing.assert_array_equal(
+        checkpoint.arrays["synthesis.b4.const"], generator.synthesis.blocks[0].const.numpy()
+    )
+
+
+def test_weights_saved_with_channels_last_are_read_in_their_order(tmp_path: Path) -> None:
+    generator = forge.shaped(SMALL)
+    weight = generator.synthesis.blocks[1].conv1.weight
+    weight.data = weight.data.to(memory_format=torch.channels_last)
+
+    checkpoint = read(_file(tmp_path, forge.pickled(generator)))
+
+    read_back = checkpoint.arrays["synthesis.b8.conv1.weight"]
+    assert not read_back.flags.c_contiguous
+    np.testing.assert_array_equal(read_back, weight.numpy())
+
+
+@pytest.mark.parametrize(
+    ("blob", "message"),
+    [
+        pytest.param(b"", "neither a pickle nor", id="empty"),
+        pytest.param(b"PNG picture", "neither a pickle nor", id="no pickle"),
+        pytest.param(b"PK\x03\x04 zip archive", "torch zip file", id="torch zip"),
+        pytest.param(b"\x80\x04K\x01.", "no dict of networks", id="a number"),
+        pytest.param(pickle.dumps({"G_ema": None}), "neither G_ema nor G", id="no generator"),
+    ],
+)
+def test_files_without_a_generator_are_refused(tmp_path: Path, blob: bytes, message: str) -> None:
+    with pytest.raises(CheckpointError, match=message):
+        read(_file(tmp_path, blob))
+
+
+def test_a_truncated_file_is_refused_wherever_it_was_cut(tmp_path: Path) -> None:
+    whole = (GOLDEN / "sg2ada_uncond_32.pkl").read_bytes()
+
+    for share in (0.01, 0.3, 0.7, 0.999):
+        with pytest.raises(CheckpointError, match="damaged or cut short"):
+            read(_file(tmp_path, whole[: int(len(whole) * share)]))
+
+
+def test_an_unknown_option_is_refused_by_name(tmp_path: Path) -> None:
+    module = forge.module(forge.shaped(SMALL))
+    module.meta["state"]["_init_kwargs"]["attention"] = True
+
+    with pytest.raises(UnsupportedCheckpoint, match="attention=True, an option that StyleGAN2"):
+        read(_file(tmp_path, forge.pickled(forge.shaped(SMALL), G_ema=module)))
+
+
+def test_layers_that_disagree_are_refused(tmp_path: Path) -> None:
+    module = forge.module(forge.shaped(SMALL))
+    synthesis = module.meta["state"]["_modules"]["synthesis"].meta["state"]
+    block = synthesis["_modules"]["b8"].meta["state"]
+    block["_modules"]["conv1"].meta["state"]["conv_clamp"] = 12
+
+    with pytest.raises(UnsupportedCheckpoint, match=r"conv_clamp differs between layers: 12, 256"):
+        read(_file(tmp_path, forge.pickled(forge.shaped(SMALL), G_ema=module)))
+
+
+def test_other_learning_rate_gains_are_refused(tmp_path: Path) -> None:
+    module = forge.module(forge.shaped(SMALL))
+    mapping = module.meta["state"]["_modules"]["mapping"].meta["state"]
+    mapping["_modules"]["fc0"].meta["state"]["weight_gain"] = 0.5
+
+    with pytest.raises(UnsupportedCheckpoint, match=r"mapping.fc0 has weight_gain 0.5, expected"):
+        read(_file(tmp_path, forge.pickled(forge.shaped(SMALL), G_ema=module)))
+
+
+def test_modules_shared_without_end_are_refused() -> None:
+    empty: dict[str, Any] = {"_parameters": {}, "_buffers": {}, "_modules": {}}
+    meta = {"type": "class", "version": 6, "class_name": "M", "state": empty}
+
+    def doubled(part: nvlabs.Module, _: int) -> nvlabs.Module:
+        return nvlabs.Module({**meta, "state": {**empty, "_modules": {"a": part, "b": part}}})
+
+    with pytest.raises(CheckpointError, match="modules"):  # 2⁶⁴ of them, if all were walked
+        functools.reduce(doubled, range(64), nvlabs.Module(meta))
+
+
+def test_stylegan3_is_named() -> None:
+    module = forge.module(forge.shaped(SMALL))
+    synthesis = module.meta["state"]["_modules"]["synthesis"].meta["state"]
+    synthesis["_modules"]["input"] = synthesis["_modules"].pop("b4")
+
+    with pytest.raises(UnsupportedCheckpoint, match="StyleGAN3"):
+        nvlabs.read(io.BytesIO(forge.pickled(forge.shaped(SMALL), G_ema=module)))
+
+
+def test_a_missing_file_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"gone.pkl cannot be read: No such file"):
+        read(tmp_path / "gone.pkl")

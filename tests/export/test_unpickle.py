@@ -1,0 +1,214 @@
+"""Pickles that want to run code, or to exhaust the machine, are refused and nothing runs."""
+
+import builtins
+import contextlib
+import io
+import marshal
+import os
+import pickle
+import pickletools
+import struct
+import sys
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.conftest import GOLDEN
+
+from nonesuch.errors import CheckpointError, UnsafeCheckpoint
+from nonesuch_export.checkpoint import nvlabs, read, tensors
+from nonesuch_export.checkpoint.unpickle import Bounded, load
+
+_CODE = compile("1 + 1", "code", "eval")
+
+
+class Calls:
+    """Pickles as a call of `function` with `args`."""
+
+    def __init__(self, function: Callable[..., Any], *args: Any) -> None:
+        self._call = function, args
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return self._call
+
+
+def _storage(*, first: bytes | None = None) -> bytes:
+    """A nested torch storage of 0, 1, 2, 3; `first` replaces the first of its pickles."""
+    opcodes = pickletools.genops(pickle.dumps(torch.arange(4.0)))
+    whole: bytes = next(arg for _, arg, _ in opcodes if isinstance(arg, bytes))
+    return whole if first is None else first + whole[whole.index(b".") + 1 :]
+
+
+def _attacks(mark: Path) -> dict[str, bytes]:
+    """Files that would create `mark` if anything of them ran."""
+    touch = f"touch {mark}"
+    script = f"open({str(mark)!r}, 'w')"
+    inner = _storage(first=pickle.dumps(Calls(os.system, touch)))
+    nested = Calls(torch.storage._load_from_bytes, inner)
+    attacks = {
+        "os.system": pickle.dumps({"G_ema": Calls(os.system, touch)}),
+        "builtins.eval": pickle.dumps(Calls(eval, script), protocol=2),
+        "builtins.exec of a code object": pickle.dumps(Calls(exec, script)),
+        "builtins.getattr": b"\x80\x04cbuiltins\ngetattr\n.",
+        "a code object": b"\x80\x02ctypes\nCodeType\n(tR.",
+        "marshalled code": pickle.dumps(Calls(marshal.loads, marshal.dumps(_CODE))),
+        "storage with a pickle inside": pickle.dumps({"G_ema": nested}),
+        "instance opcode": b"(S'" + touch.encode() + b"'\nios\nsystem\n.",
+        "object opcode": b"(cos\nsystem\nS'" + touch.encode() + b"'\no.",
+        "name with dots": b"\x80\x04\x8c\x05torch\x8c\x10_utils.os.system\x93.",
+        "extension registry": b"\x80\x02\x82\x01.",
+    }
+    return {n: blob if blob[:1] == b"\x80" else b"\x80\x02" + blob for n, blob in attacks.items()}
+
+
+def test_no_attack_runs_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mark = tmp_path / "ran"
+    attacks = _attacks(mark)
+    imported: list[str] = []
+    real = builtins.__import__
+
+    def noted(name: str, *args: Any, **kwargs: Any) -> Any:
+        imported.append(name)
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", noted)
+    before = set(sys.modules)
+
+    for name, blob in attacks.items():
+        path = tmp_path / "attack.pkl"
+        path.write_bytes(blob)
+        with pytest.raises(UnsafeCheckpoint, match="pickle"):
+            read(path)
+        assert not mark.exists(), name
+
+    assert set(sys.modules) == before
+    assert not {"os", "posix", "builtins"} & set(imported)
+
+
+def test_the_attacks_would_work_on_an_ordinary_unpickler(tmp_path: Path) -> None:
+    mark = tmp_path / "ran"
+
+    pickle.loads(_attacks(mark)["os.system"])
+
+    assert mark.exists()
+
+
+def test_the_refused_name_is_in_the_message(tmp_path: Path) -> None:
+    path = tmp_path / "attack.pkl"
+    path.write_bytes(pickle.dumps(Calls(os.system, "true")))
+
+    with pytest.raises(UnsafeCheckpoint, match=r"attack.pkl: the pickle names \w+.system, which"):
+        read(path)
+
+
+def test_source_text_in_a_checkpoint_is_passed_over() -> None:
+    read(GOLDEN / "sg2_uncond_64.pkl")  # its modules carry module_src
+
+    assert not any(name.startswith(("torch_utils", "dnnlib")) for name in sys.modules)
+
+
+@pytest.mark.parametrize(
+    "blob",
+    [
+        pytest.param(b"\x80\x02Nr\xff\xff\xff\x7f.", id="memo index of two thousand million"),
+        pytest.param(b"\x80\x04B" + struct.pack("<I", 2**31) + b"x.", id="2 GiB announced"),
+        pytest.param(
+            b"\x80\x04\x8e" + struct.pack("<Q", 2**60) + b"x.", id="an exbibyte announced"
+        ),
+        pytest.param(b"\x80\x02" + b"(" * 10_000 + b"t" * 9_000 + b".", id="deep nesting"),
+        pytest.param(b"\x80\x02}]Ns.", id="unhashable key"),
+        pytest.param(b"\x80\x02NNb.", id="state for nothing"),
+        pytest.param(b"\x80\x02N\x85\x85", id="no end"),
+        pytest.param(b"\x80\x02.", id="nothing on the stack"),
+    ],
+)
+def test_a_small_file_cannot_exhaust_the_machine(blob: bytes) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(CheckpointError):
+            nvlabs.read(io.BytesIO(blob))
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_end_in_a_value_or_in_our_error(blob: bytes) -> None:
+    with contextlib.suppress(CheckpointError):
+        load(Bounded(io.BytesIO(b"\x80\x04" + blob)), {})
+
+
+_PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**31), 2**31 - 1) | st.floats(allow_nan=False)
+    | st.text() | st.binary(),
+    lambda inner: st.lists(inner) | st.tuples(inner, inner) | st.dictionaries(st.text(), inner),
+    max_leaves=30,
+)  # fmt: skip
+
+
+@given(_PLAIN, st.integers(2, 5))
+def test_plain_data_reads_as_pickle_reads_it(value: Any, protocol: int) -> None:
+    if protocol == 2:
+        value = _without_bytes(value)
+
+    assert load(Bounded(io.BytesIO(pickle.dumps(value, protocol))), {}) == value
+
+
+def _without_bytes(value: Any) -> Any:
+    """Protocol 2 writes bytes as a call, which plain data does not need."""
+    match value:
+        case bytes():
+            return len(value)
+        case list():
+            return [_without_bytes(v) for v in value]
+        case tuple():
+            return tuple(_without_bytes(v) for v in value)
+        case dict():
+            return {k: _without_bytes(v) for k, v in value.items()}
+    return value
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_a_checkpoint_with_flipped_bytes_is_read_or_refused(data: st.DataObject) -> None:
+    blob = bytearray(_GOLDEN_BLOB)
+    for place in data.draw(st.lists(st.integers(0, len(blob) - 1), min_size=1, max_size=8)):
+        blob[place] = data.draw(st.integers(0, 255))
+
+    with contextlib.suppress(CheckpointError):
+        nvlabs.read(io.BytesIO(bytes(blob)))
+
+
+_GOLDEN_BLOB = (GOLDEN / "sg2ada_uncond_32.pkl").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("offset", "size", "stride"),
+    [
+        pytest.param(0, (2, 4), (4, 1), id="beyond the end"),
+        pytest.param(-1, (2,), (1,), id="before the start"),
+        pytest.param(0, (2,), (-1,), id="backwards"),
+        pytest.param(0, (1000, 1000), (0, 0), id="repeated"),
+        pytest.param(0, (2, 2), (1,), id="too few strides"),
+        pytest.param(0, ("2",), (1,), id="no number"),
+    ],
+)
+def test_views_outside_their_storage_are_refused(offset: Any, size: Any, stride: Any) -> None:
+    elements = tensors.storage(_storage())
+
+    with pytest.raises(CheckpointError, match="a tensor"):
+        tensors.tensor(elements, offset, size, stride)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.float64, torch.int64])
+def test_storages_of_other_types_are_read(dtype: torch.dtype) -> None:
+    value = torch.arange(6).reshape(2, 3).to(dtype)
+
+    found = load(Bounded(io.BytesIO(pickle.dumps(value))), nvlabs._NAMES)
+
+    assert (found == value.numpy()).all()
