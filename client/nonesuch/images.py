@@ -84,10 +84,11 @@ def format_of(path: Path) -> str:
 
 
 def grid(pictures: Sequence[Pixels], columns: int | None = None) -> Pixels:
-    """Lay pictures of one shape out row by row, in the fewest rows; what stays free is zero.
+    """Lay pictures of one shape out row by row; what stays free is zero.
 
-    columns is chosen near square if not given. Raises InvalidRequest for no pictures, for unlike
-    shapes and for columns below 1.
+    columns is chosen near square if not given, without free places where that is possible up
+    to twice as wide as high. Raises InvalidRequest for no pictures, for unlike shapes and for
+    columns below 1.
 
     >>> grid([np.zeros((2, 3, 1), np.uint8)] * 5).shape
     (4, 9, 1)
@@ -95,7 +96,7 @@ def grid(pictures: Sequence[Pixels], columns: int | None = None) -> Pixels:
     if not pictures:
         raise InvalidRequest("a grid needs at least one picture")
     if columns is None:
-        columns = math.ceil(math.sqrt(len(pictures)))
+        columns = _near_square(len(pictures))
     if columns < 1:
         raise InvalidRequest(f"columns is {columns}, expected at least 1")
     height, width, channels = shape = pictures[0].shape
@@ -105,6 +106,13 @@ def grid(pictures: Sequence[Pixels], columns: int | None = None) -> Pixels:
             raise InvalidRequest(f"picture {at} of the grid is {picture.shape}, the first {shape}")
         sheet[at // columns, :, at % columns] = picture
     return sheet.reshape(-1, columns * width, channels)
+
+
+def _near_square(count: int) -> int:
+    """Columns for `count` pictures: 32 go into 8 by 4, 31 into 6 by 6 with five places free."""
+    side = math.ceil(math.sqrt(count))
+    full = [c for c in range(side, math.isqrt(2 * count) + 1) if count % c == 0]
+    return full[0] if full else side
 
 
 def save(path: Path, content: bytes) -> None:

@@ -34,7 +34,10 @@ def test_a_grid_holds_every_picture_in_reading_order(
 def test_a_grid_is_near_square_unless_told_otherwise(count: int) -> None:
     rows, columns, _ = grid([np.zeros((1, 1, 1), np.uint8)] * count).shape
 
-    assert 0 <= columns - rows <= 1
+    full = [c for c in range(1, count + 1) if count % c == 0 and c**2 >= count >= c**2 / 2]
+    assert (rows - 1) * columns < count <= rows * columns
+    assert rows <= columns <= 2 * rows
+    assert rows * columns == count or not full
 
 
 def test_a_grid_of_nothing_or_of_unlike_pictures_is_refused() -> None:
