@@ -31,6 +31,7 @@ class Card:
     engine: str  # "onnxruntime", …
     precision: str  # "fp32", …
     licence: str | None = None  # of the weights, as far as known
+    about: str | None = None  # how the weights came about, as far as known
     parity: dict[str, Any] = field(default_factory=dict)  # the report of the build
 
     @property

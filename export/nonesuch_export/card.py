@@ -31,5 +31,6 @@ def describe(
         engine=report.engine,
         precision=report.precision,
         licence=checkpoint.licence,
+        about=checkpoint.about,
         parity=report.summary(),
     )

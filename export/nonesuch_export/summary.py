@@ -43,6 +43,7 @@ class Summary:
     psi: float  # recommended truncation; 1 = off
     cutoff: int | None
     licence: str | None
+    about: str | None
     sha256: str  # of the file
     model_hash: str  # of configuration and weights
     unusual: tuple[str, ...]
@@ -71,6 +72,7 @@ def summarize(checkpoint: Checkpoint) -> Summary:
         psi=1.0,  # the authors' scripts truncate only when asked to
         cutoff=None,
         licence=checkpoint.licence,
+        about=checkpoint.about,
         sha256=checkpoint.provenance.sha256,
         model_hash=checkpoint.digest(),
         unusual=tuple(_unusual(checkpoint, config)),

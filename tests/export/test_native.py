@@ -28,6 +28,15 @@ def test_converting_keeps_every_value_and_the_hash(golden: Golden, tmp_path: Pat
         np.testing.assert_array_equal(again.arrays[name], values)
 
 
+def test_licence_and_origin_travel_along(tmp_path: Path) -> None:
+    frozen = network.freeze(shaped(SMALL), "a", licence="Apache-2.0", about="drawn")
+
+    native.write(frozen, tmp_path / "a.safetensors")
+
+    again = read(tmp_path / "a.safetensors")
+    assert (again.licence, again.about) == ("Apache-2.0", "drawn")
+
+
 def test_one_changed_weight_changes_the_hash() -> None:
     frozen = network.freeze(shaped(SMALL), "a")
     before = frozen.digest()

@@ -34,10 +34,10 @@ def _read(path: Path) -> Checkpoint:
     with path.open("rb") as stream:
         start = stream.read(9)
         stream.seek(0)
-        form, licence, remarks = "nvlabs", None, list[str]()
+        form, words, remarks = "nvlabs", dict[str, str | None](), list[str]()
         if _is_safetensors(start):
             form = "native"
-            family, config, arrays, licence = native.read(path)
+            family, config, arrays, words = native.read(path)
         elif start[:1] == b"\x80":
             family, config, arrays, remarks = nvlabs.read(stream)
         elif start[:2] == b"PK":
@@ -47,9 +47,7 @@ def _read(path: Path) -> Checkpoint:
         stream.seek(0)
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     source = Provenance(file=path.name, sha256=digest, format=form, remarks=tuple(remarks))
-    return Checkpoint(
-        family=family, config=config, arrays=arrays, provenance=source, licence=licence
-    )
+    return Checkpoint(family=family, config=config, arrays=arrays, provenance=source, **words)
 
 
 def _is_safetensors(start: bytes) -> bool:

@@ -1,7 +1,7 @@
 """Our own checkpoint format: one safetensors file whose metadata holds the configuration.
 
-The metadata key `nonesuch` is a JSON object with format (1), family, config and licence; tensor
-names are those of the family's network. It is the only format that nonesuch writes.
+The metadata key `nonesuch` is a JSON object with format (1), family, config, licence and about;
+tensor names are those of the family's network. It is the only format that nonesuch writes.
 """
 
 import json
@@ -20,11 +20,11 @@ from nonesuch_export.checkpoint.tensors import Array
 _KEY = "nonesuch"
 _FORMAT = 1
 
-Parts = tuple[str, dict[str, Any], dict[str, Array], str | None]
+Parts = tuple[str, dict[str, Any], dict[str, Array], dict[str, str | None]]
 
 
 def read(path: Path) -> Parts:
-    """Family, configuration, arrays and licence of a file that `write` made.
+    """Family, configuration, arrays, and licence and about by name, of a file that `write` made.
 
     Raises CheckpointError where the file is damaged or the metadata is not ours.
     """
@@ -36,19 +36,19 @@ def read(path: Path) -> Parts:
         raise CheckpointError(f"the safetensors file is damaged: {str(exc)[:120]}") from exc
     if described is None:
         raise UnsupportedCheckpoint("the safetensors file was not written by nonesuch-export")
-    family, config, licence = _description(described)
-    return family, config, arrays, licence
+    family, config, words = _description(described)
+    return family, config, arrays, words
 
 
-def _description(text: str) -> tuple[str, dict[str, Any], str | None]:
+def _description(text: str) -> tuple[str, dict[str, Any], dict[str, str | None]]:
     try:
         described = json.loads(text)
     except (ValueError, RecursionError) as exc:
         raise CheckpointError(f"the file's metadata is no JSON: {str(exc)[:80]}") from exc
     match described:
         case {"format": 1, "family": str(family), "config": dict(config)}:
-            licence = described.get("licence")
-            return family, config, licence if isinstance(licence, str) else None
+            said = {name: described.get(name) for name in ("licence", "about")}
+            return family, config, {n: v if isinstance(v, str) else None for n, v in said.items()}
         case {"format": int(number)} if number > _FORMAT:
             raise UnsupportedCheckpoint(f"the file has format {number}; update nonesuch")
     raise CheckpointError("the file's metadata lacks format, family or config")
@@ -64,6 +64,7 @@ def write(checkpoint: Checkpoint, path: Path) -> None:
         "family": checkpoint.family,
         "config": dict(checkpoint.config),
         "licence": checkpoint.licence,
+        "about": checkpoint.about,
     }
     arrays = {name: np.array(a, order="C") for name, a in checkpoint.arrays.items()}
     try:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -32,7 +32,8 @@ class Checkpoint:
     config: Mapping[str, Any]
     arrays: Mapping[str, NDArray[Any]]
     provenance: Provenance
-    licence: str | None = field(default=None)
+    licence: str | None = None  # of the weights
+    about: str | None = None  # how they came about, in a sentence or two
 
     @property
     def parameters(self) -> int:

@@ -35,13 +35,17 @@ def check(checkpoint: Checkpoint) -> Config:
     return config
 
 
-def freeze(network: Generator, source: str) -> Checkpoint:
+def freeze(
+    network: Generator, source: str, *, licence: str | None = None, about: str | None = None
+) -> Checkpoint:
     """The checkpoint of a network as it is now; `source` says where the weights come from."""
     return Checkpoint(
         family=network.family,
         config=asdict(network.config),
         arrays={name: value.numpy().copy() for name, value in network.state_dict().items()},
         provenance=Provenance(file=source, sha256="", format="memory"),
+        licence=licence,
+        about=about,
     )
 
 
