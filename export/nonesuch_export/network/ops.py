@@ -28,6 +28,8 @@ ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], float]] = {
     "softplus": (F.softplus, 1.0),
     "swish": (F.silu, SQRT2),
 }
+# act(a·x) = a·act(x) for a > 0: a gain may go before them, into factors that are there anyway.
+HOMOGENEOUS = frozenset({"linear", "relu", "lrelu"})
 
 
 def normalize(x: Tensor) -> Tensor:
@@ -143,16 +145,18 @@ class Modulated(nn.Module):
         self._demodulate = demodulate
         self._gain = 1.0 / math.sqrt(inputs * kernel_size**2)
 
-    def convolve(self, x: Tensor, w: Tensor) -> Tensor:
+    def convolve(self, x: Tensor, w: Tensor, gain: float = 1.0) -> Tensor:
+        """The convolution of x with its style, times `gain`."""
         style = self.affine(w)  # [N, in]
         if not self._demodulate:
-            style = style * self._gain
-        x = x * style[:, :, None, None]
+            style = style * (self._gain * gain)
+        x = x * style[:, :, None, None].to(x.dtype)
         if self._up:
             x = F.conv_transpose2d(x, self.weight.transpose(0, 1), stride=2)
         else:
             x = F.conv2d(x, self.weight, padding=self.weight.shape[-1] // 2)
         if self._demodulate:
             power = self.weight.square().sum(dim=(2, 3))  # [out, in]
-            x = x * torch.rsqrt(F.linear(style.square(), power) + EPSILON)[:, :, None, None]
+            scale = torch.rsqrt(F.linear(style.square(), power) + EPSILON) * gain  # [N, out]
+            x = x * scale[:, :, None, None].to(x.dtype)
         return x

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from nonesuch.errors import UnsupportedCheckpoint
 from nonesuch_export.network.mapping import Mapping
-from nonesuch_export.network.ops import ACTIVATIONS, Modulated, Resampler
+from nonesuch_export.network.ops import ACTIVATIONS, HOMOGENEOUS, Modulated, Resampler
 
 Architecture = Literal["skip", "resnet", "orig"]
 
@@ -112,17 +112,26 @@ class Convolution(Modulated):
             self.register_buffer("noise_const", torch.randn(resolution, resolution))
         self._resampler = Resampler(torch.tensor(config.resample_filter)) if up else None
         self._activation, self._gain_out = ACTIVATIONS[config.activation]
+        self._homogeneous = config.activation in HOMOGENEOUS
         self._clamp = config.conv_clamp
 
     def forward(self, x: Tensor, w: Tensor, noise: Tensor | None, gain: float = 1.0) -> Tensor:
         """x [N, in, h, w] to [N, out, r, r]; `noise` is [N or 1, 1, r, r] or None."""
-        x = self.convolve(x, w)
+        before, after = self._gains(gain)
+        x = self.convolve(x, w, before)
         if self._resampler is not None:
             x = self._resampler.blur(x, self.weight.shape[-1])
         if noise is not None:
-            x = x + noise * self.noise_strength
-        x = self._activation(x + self.bias[:, None, None]) * (self._gain_out * gain)
+            x = x + (noise * (self.noise_strength * before)).to(x.dtype)
+        x = self._activation(x + (self.bias * before).to(x.dtype)[:, None, None])
+        if after != 1:
+            x = x * after
         return _clamped(x, self._clamp, gain)
+
+    def _gains(self, gain: float) -> tuple[float, float]:
+        """The layer's whole gain, where it costs nothing if possible: before the activation."""
+        whole = self._gain_out * gain
+        return (whole, 1.0) if self._homogeneous else (1.0, whole)
 
 
 class ToRGB(Modulated):
@@ -134,7 +143,8 @@ class ToRGB(Modulated):
         self._clamp = config.conv_clamp
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        return _clamped(self.convolve(x, w) + self.bias[:, None, None], self._clamp)
+        rgb = self.convolve(x, w) + self.bias[:, None, None]
+        return _clamped(rgb, self._clamp)
 
 
 class Shortcut(nn.Module):
