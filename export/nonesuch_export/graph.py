@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import onnx
-import onnxscript.optimizer
+import onnx_ir as ir
 import torch
+from onnx_ir.passes import common
+from onnxscript.optimizer import fold_constants_ir
 from torch import Tensor, nn
 
 from nonesuch import contract
@@ -169,11 +171,29 @@ def _trace(
     except Exception as exc:  # the exporter promises no class of its own
         raise ExportError(f"torch cannot trace the network: {str(exc)[:300]}") from exc
     assert program is not None
-    # No limit: gains, filters and sums over weights are all folded into constants.
-    onnxscript.optimizer.optimize_ir(program.model, input_size_limit=2**31, output_size_limit=2**31)
+    _fold(program.model)
     model = program.model_proto
     check(model)
     onnx.save(model, path)
+
+
+def _fold(model: ir.Model) -> None:
+    """Compute gains, filters and sums over weights once, into constants.
+
+    These passes only: onnxscript's rewrite rules take an addition of 1e-8 for one of zero, and
+    without it a latent or a channel of zeros is divided by zero.
+    """
+    fold_constants_ir(model, input_size_limit=2**31, output_size_limit=2**31)
+    ir.passes.Sequential(
+        common.RemoveUnusedNodesPass(),
+        common.RemoveUnusedFunctionsPass(),
+        common.RemoveUnusedOpsetsPass(),
+        common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
+        common.DeduplicateInitializersPass(),
+        common.CommonSubexpressionEliminationPass(),
+        common.OutputFixPass(),
+        common.NameFixPass(),
+    )(model)
 
 
 @contextmanager

@@ -123,7 +123,7 @@ def compare(
 
 
 def settings(network: Generator, seeds: Sequence[int]) -> tuple[dict[str, Tensor], list[str]]:
-    """The graph's inputs for golden seeds: seed n gets the n-th of five settings, cyclically."""
+    """The graph's inputs for golden seeds: seed n gets the n-th of seven settings, cyclically."""
     z_dim = network.config.z_dim
     z = torch.from_numpy(np.concatenate([latent(seed, z_dim) for seed in seeds]))
     given = neutral(network, z)
@@ -136,7 +136,7 @@ def settings(network: Generator, seeds: Sequence[int]) -> tuple[dict[str, Tensor
 
 def _vary(network: Generator, given: dict[str, Tensor], i: int, seed: int) -> str:
     """Change row i of the inputs as the seed says; returns the settings in words."""
-    kind = seed % 5
+    kind = seed % 7
     if kind == 1 and "psi" in given:
         given["psi"][i] = 0.7
         return "psi 0.7"
@@ -152,6 +152,12 @@ def _vary(network: Generator, given: dict[str, Tensor], i: int, seed: int) -> st
             shift = noise_shift(seed, layer, stored.shape[0])
             given["noise_shift"][i, layer] = torch.tensor(shift, dtype=torch.int32)
         return f"noise seed {seed}"
+    if kind == 5:  # the roots' epsilon keeps these from a division by zero
+        given["z"][i] = 0
+        return "z of zeros"
+    if kind == 6 and "c" in given:
+        given["c"][i] = 0
+        return "no class"
     return "neutral"
 
 

@@ -84,19 +84,23 @@ class Resampler(nn.Module):
         for i, kernel in enumerate(axes):
             self.register_buffer(f"kernel{i}", kernel * gain, persistent=False)
 
-    def _kernels(self) -> list[Tensor]:
-        return [self.get_buffer(f"kernel{i}") for i in range(self._count)]
+    def _kernels(self) -> list[tuple[Tensor, tuple[int, int]]]:
+        """The filter's parts, and for each whether it works along (rows, columns)."""
+        along = [(1, 1)] if self._count == 1 else [(1, 0), (0, 1)]
+        return [(self.get_buffer(f"kernel{i}"), axes) for i, axes in enumerate(along)]
 
     def blur(self, x: Tensor, kernel_size: int) -> Tensor:
         """Filter what a transposed convolution of stride 2 gave, to twice its input's size."""
         half = kernel_size // 2
         before = half + (self.taps + 1) // 2 - (kernel_size - 1)
         after = half + (self.taps - 2) // 2 - (kernel_size - 2)
-        x = _pad(x, before, after)
-        for kernel in self._kernels():
+        common = max(min(before, after), 0)
+        x = _pad(x, before - common, after - common)
+        for kernel, along in self._kernels():
             # Convolution proper: torch correlates, so the filter is turned.
             weight = kernel.flip((0, 1)).expand(x.shape[1], 1, -1, -1)
-            x = F.conv2d(x, weight, groups=x.shape[1])
+            padding = [common * axis for axis in along]
+            x = F.conv2d(x, weight, padding=padding, groups=x.shape[1])
         return x
 
     def upsample(self, x: Tensor) -> Tensor:
@@ -104,11 +108,10 @@ class Resampler(nn.Module):
         shift = (self.taps + 1) // 2
         left, right = self.taps - 1 - shift, shift - 1  # to be cut off what follows
         common = max(min(left, right), 0)
-        kernels = self._kernels()
-        for kernel in kernels:
+        for kernel, along in self._kernels():
             weight = kernel.expand(x.shape[1], 1, -1, -1)
-            stride = [2, 2] if len(kernels) == 1 else [2 if n > 1 else 1 for n in kernel.shape]
-            padding = [common * (step - 1) for step in stride]
+            stride = [1 + axis for axis in along]
+            padding = [common * axis for axis in along]
             x = F.conv_transpose2d(x, weight, stride=stride, padding=padding, groups=x.shape[1])
         return _pad(x, common - left, common - right)
 
