@@ -31,7 +31,8 @@ def _orthonormal(seed: int, size: int) -> Tensor:
     """Fixed rows of length one, at right angles to each other, [COUNT, size]."""
     generator = torch.Generator().manual_seed(seed)
     q, _ = torch.linalg.qr(torch.randn(size, size, generator=generator, dtype=torch.float64))
-    return q[:, :COUNT].T.float().contiguous()
+    rows: Tensor = q[:, :COUNT].T.float().contiguous()
+    return rows
 
 
 Z_DIRECTIONS = _orthonormal(1234, Z_DIM)  # [COUNT, Z_DIM]

@@ -8,6 +8,8 @@ colour, and the noise that the network gets is the noise that draws the target's
 
 import csv
 import math
+import signal
+import sys
 import time
 from collections.abc import Iterator
 from copy import deepcopy
@@ -118,7 +120,7 @@ def batches(plan: Plan, seed: int) -> Iterator[Batch]:
         while True:
             with torch.no_grad():
                 yield samples(config, plan.batch, groups, source)
-    multiprocessing.set_sharing_strategy("file_system")
+    multiprocessing.set_sharing_strategy("file_system")  # type: ignore[no-untyped-call]
     queue: multiprocessing.Queue[Batch] = multiprocessing.Queue(maxsize=32)
     drawer = multiprocessing.Process(target=_fill, args=(queue, plan, seed), daemon=True)
     drawer.start()
@@ -163,7 +165,9 @@ class Trainer:
         torch.manual_seed(plan.seed)
         self.plan = plan
         self.network = Generator(plan.config).to(plan.device)
-        self.network.synthesis.to(memory_format=torch.channels_last)
+        for weight in self.network.synthesis.parameters():
+            if weight.ndim == 4:
+                weight.data = weight.data.to(memory_format=torch.channels_last)
         self.average = deepcopy(self.network).eval().requires_grad_(False)
         self.images = 0
         self._loss = Loss(plan.resolution, plan.device)
@@ -237,7 +241,7 @@ class Trainer:
 
 def finished(average: Generator) -> Generator:
     """The generator as it is shipped: with its mapping, and with W where the mapping puts it."""
-    whole = deepcopy(average).cpu().to(memory_format=torch.contiguous_format)
+    whole = deepcopy(average).cpu()
     weights = {**whole.state_dict(), **space.mapping_weights(whole.config.lr_multiplier)}
     for name in [n for n in weights if n.endswith("affine.weight")]:
         weight = weights[name] / math.sqrt(space.W_DIM)
@@ -288,6 +292,7 @@ def main(*, threads: int, **plan: object) -> None:
       python -m demo.train
       python -m demo.train --resolution 256 --images 1000000 --batch 32 --device cuda
     """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # ends the drawing process as well
     torch.set_num_threads(threads)
     wanted = Plan(**plan)  # type: ignore[arg-type]  # click has checked the types
     trainer = Trainer(wanted)

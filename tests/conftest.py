@@ -8,8 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from tests.export.forge import shaped
 
+from nonesuch_export import network
 from nonesuch_export.checkpoint import read
+from nonesuch_export.network import Config
 from nonesuch_export.repository import Plan, build
 from nonesuch_server.cli import cache_folder
 from nonesuch_server.embedded import Embedded
@@ -46,10 +49,17 @@ def golden(request: pytest.FixtureRequest) -> Golden:
 
 @pytest.fixture(scope="session")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model repository with `faces` (64 pixels), `classes` (32, 10 classes) and `ada` (32)."""
+    """A model repository with `faces` (64 pixels), `classes` (32, 10 classes) and `ada` (32).
+
+    And `wide`, grey and with so large a w that a whole offset fills more than a JPEG's segment.
+    """
     folder = tmp_path_factory.mktemp("served") / "model_repository"
     for name, stem in zip(("faces", "classes", "ada"), STEMS, strict=True):
         build(read(GOLDEN / f"{stem}.pkl"), Plan(name=name, repository=folder))
+    shape = Config(
+        resolution=16, widths=(8, 8, 8), mapping_widths=(2048,), w_dim=2048, z_dim=8, channels=1
+    )
+    build(network.freeze(shaped(shape), "wide"), Plan(name="wide", repository=folder))
     return folder
 
 

@@ -1,5 +1,6 @@
 """The whole path, as a client in any language sees it: golden checkpoints behind Triton."""
 
+import hashlib
 import json
 import threading
 from collections.abc import Iterator
@@ -198,7 +199,8 @@ _BAD: list[tuple[str, dict[str, Any], str]] = [
     ("faces", {"seed": [[1], [-5]]}, "seed is -5, expected 0 to 4294967295"),
     ("faces", {"psi": [[1.0]]}, "send either seed or z, and not both"),
     ("faces", {"seed": [[1]], "z": np.zeros((1, 64))}, "send either seed or z, and not both"),
-    ("faces", {"z": np.full((1, 64), np.inf)}, "z is inf, expected a finite number"),
+    ("faces", {"z": np.full((1, 64), 1e7)}, "z is 1e+07, expected -1e+06 to 1e+06"),
+    ("faces", {"z": np.full((1, 64), np.inf)}, "z is inf, expected -1e+06 to 1e+06"),
     ("faces", {"seed": [[1]], "format": [[b"tiff"]]}, "format is 'tiff', expected one of jpeg"),
     ("faces", {"seed": [[1]], "quality": [[0]]}, "quality is 0, expected 1 to 100"),
     ("faces", {"seed": [[1]], "format": [[b"png"]], "quality": [[90]]}, "png is lossless"),
@@ -283,6 +285,22 @@ def test_every_file_says_that_it_is_synthetic_and_how_it_was_made(
         assert "digitalsourcetype/trainedAlgorithmicMedia" in text
         assert recipe.decode() in text
         assert json.loads(recipe)["seed"] == 5
+
+
+def test_a_recipe_too_long_for_a_jpeg_is_shortened_in_the_file_only(
+    triton: InferenceServerClient,
+) -> None:
+    offset = np.random.default_rng(1).standard_normal((1, 6, 2048), np.float32)
+
+    answer = ask(triton, "wide", ("encoded", "recipe"), seed=[[5]], ws_offset=offset)
+
+    picture = Image.open(BytesIO(answer["encoded"][0, 0]))
+    text, recipe = picture.info["xmp"].decode(), answer["recipe"][0, 0]
+    assert (picture.format, picture.mode) == ("JPEG", "L")
+    assert "digitalsourcetype/trainedAlgorithmicMedia" in text
+    assert hashlib.sha256(recipe).hexdigest() in text
+    assert '"seed": 5' in text
+    assert len(json.loads(recipe)["ws_offset"]) == 65536
 
 
 def test_a_recipe_remakes_its_picture(triton: InferenceServerClient) -> None:

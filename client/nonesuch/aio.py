@@ -148,19 +148,15 @@ class AsyncClient:
         return self._stub.ModelInfer(message, timeout=self._to.timeout_s)
 
     async def _run(self, steps: protocol.Steps[T]) -> T:
-        answer: Any = None
-        failure: NonesuchError | None = None
-        while True:
-            try:
-                step = steps.send(answer) if failure is None else steps.throw(failure)
-            except StopIteration as stop:
-                result: T = stop.value
-                return result
-            answer = failure = None
+        step = protocol.advance(steps, None)
+        while not isinstance(step, protocol.Done):
+            answer: Any
             try:
                 answer = await self._take(step)
             except NonesuchError as exc:
-                failure = exc
+                answer = exc
+            step = protocol.advance(steps, answer)
+        return step.result
 
     async def _take(self, step: protocol.Call | protocol.Pause) -> Any:
         if isinstance(step, protocol.Pause):

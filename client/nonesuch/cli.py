@@ -15,7 +15,7 @@ from nonesuch.card import Card
 from nonesuch.client import Client, Pictures
 from nonesuch.command import CommandGroup, Parsed
 from nonesuch.contract import DEFAULT_QUALITY, FORMATS
-from nonesuch.images import Picture, encode, format_of, grid, save
+from nonesuch.images import Picture, check_channels, encode, format_of, grid, save
 from nonesuch.latents import Seeds, parse_seeds
 from nonesuch.options import Connection, Format, FormatName, Mix, Noise, NoiseMode, Truncation
 
@@ -133,6 +133,8 @@ def generate(  # noqa: PLR0913 (one parameter an option)
             class_idx=class_idx,
             format=Format(name=format_name, quality=quality),
         )
+        if grid_file is not None:  # refused before the work, not after
+            check_channels(client.info(name).channels, format_of(grid_file))
         for picture in _watched(pictures):
             _keep(picture, out, as_json)
             if grid_file is not None:
@@ -207,3 +209,7 @@ def _said(value: object) -> str:
     if isinstance(value, tuple):
         return " ".join(map(str, value))
     return "-" if value is None else str(value)
+
+
+if __name__ == "__main__":
+    main()

@@ -158,19 +158,15 @@ class Client:
         return self._stub.ModelInfer.future(message, timeout=self._to.timeout_s)
 
     def _run(self, steps: protocol.Steps[T]) -> T:
-        answer: Any = None
-        failure: NonesuchError | None = None
-        while True:
-            try:
-                step = steps.send(answer) if failure is None else steps.throw(failure)
-            except StopIteration as stop:
-                result: T = stop.value
-                return result
-            answer = failure = None
+        step = protocol.advance(steps, None)
+        while not isinstance(step, protocol.Done):
+            answer: Any
             try:
                 answer = self._take(step)
             except NonesuchError as exc:
-                failure = exc
+                answer = exc
+            step = protocol.advance(steps, answer)
+        return step.result
 
     def _take(self, step: protocol.Call | protocol.Pause) -> Any:
         if isinstance(step, protocol.Pause):

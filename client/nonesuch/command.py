@@ -1,14 +1,20 @@
 """What our command lines share: how an error of the tree ends one."""
 
+import errno
+import math
+import os
+import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
 
-from nonesuch.errors import InvalidRequest, NonesuchError
+from nonesuch.errors import InvalidRequest, NonesuchError, OutputError
 
 _DEBUG = "nonesuch.debug"  # key in click's per-invocation `meta`
+_ECHO = click.echo.__code__
 
 
 class CommandGroup(click.Group):
@@ -35,7 +41,8 @@ class CommandGroup(click.Group):
     def invoke(self, ctx: click.Context) -> object:
         """Run the chosen command; an error of the tree becomes one line and an exit status."""
         try:
-            return super().invoke(ctx)
+            with _results_written():
+                return super().invoke(ctx)
         except NonesuchError as exc:
             if ctx.meta.get(_DEBUG):
                 traceback.print_exception(exc)
@@ -50,6 +57,20 @@ class CommandGroup(click.Group):
                 err=True,
             )
             ctx.exit(1)
+
+
+@contextmanager
+def _results_written() -> Iterator[None]:
+    """Raise OutputError where standard output takes no more; a reader that left is click's case."""
+    try:
+        yield
+    except OSError as exc:
+        echo = [f for f, _ in traceback.walk_tb(exc.__traceback__) if f.f_code is _ECHO]
+        if exc.errno == errno.EPIPE or not echo or echo[-1].f_locals["err"]:
+            raise
+        # What is still buffered would fail once more when the interpreter ends, in its own words.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise OutputError(f"cannot write to standard output: {exc.strerror}") from exc
 
 
 class Parsed(click.ParamType):  # type: ignore[type-arg]  # generic in new versions of click only
@@ -68,6 +89,17 @@ class Parsed(click.ParamType):  # type: ignore[type-arg]  # generic in new versi
             return self._parse(value)
         except InvalidRequest as exc:
             self.fail(str(exc), param, ctx)
+
+
+def seconds(text: str) -> float:
+    """Read a span of time for `Parsed`; raises InvalidRequest for what is none."""
+    try:
+        span_s = float(text)
+    except ValueError:
+        span_s = math.nan
+    if not 0 < span_s < math.inf:
+        raise InvalidRequest(f"{text} is no span of time, expected seconds above 0")
+    return span_s
 
 
 def _debug_option() -> click.Option:

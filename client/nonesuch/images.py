@@ -18,6 +18,7 @@ from nonesuch.errors import InvalidRequest, OutputError, RemoteError
 
 Pixels = NDArray[np.uint8]  # [H, W, C], C is 1 (grey), 3 (RGB) or 4 (RGBA)
 
+_MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # Pillow's, by the number of channels
 SUFFIXES = {"jpeg": ".jpg", "png": ".png", "webp": ".webp"}
 
 
@@ -27,6 +28,7 @@ class Picture:
 
     model: str
     seed: int
+    channels: int  # of the model's pictures, 1, 3 or 4
     recipe: Mapping[str, Any]  # JSON values: model, model_hash, seed and all settings used
     encoded: bytes | None  # the file's bytes; None if raw pixels were asked for
     pixels: Pixels | None = field(default=None, repr=False)  # None if a file was asked for
@@ -35,7 +37,8 @@ class Picture:
         """Return the pixels, [H, W, C]; raises RemoteError if the server's file is damaged."""
         if self.pixels is not None:
             return self.pixels
-        return decode(self.encoded or b"")
+        # What comes back may have others: webp knows no grey, and drops an opaque alpha channel.
+        return decode(self.encoded or b"", self.channels)
 
     @property
     def suffix(self) -> str:
@@ -43,11 +46,15 @@ class Picture:
         return SUFFIXES.get(str(self.recipe.get("format")), "")
 
 
-def decode(encoded: bytes) -> Pixels:
-    """Read a file's bytes as [H, W, C]; raises RemoteError if they are no whole picture."""
+def decode(encoded: bytes, channels: int | None = None) -> Pixels:
+    """Read a file's bytes as [H, W, C]; raises RemoteError if they are no whole picture.
+
+    channels None is what the file has.
+    """
     try:
         with Image.open(io.BytesIO(encoded)) as image:
-            pixels = np.asarray(image, dtype=np.uint8)
+            wanted = image if channels is None else image.convert(_MODES[channels])
+            pixels = np.asarray(wanted, dtype=np.uint8)
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as exc:
         raise RemoteError(f"these {len(encoded)} bytes are no whole picture: {exc}") from exc
     return pixels[:, :, None] if pixels.ndim == 2 else pixels
@@ -56,10 +63,10 @@ def decode(encoded: bytes) -> Pixels:
 def encode(pixels: Pixels, format_name: str, recipes: Sequence[Mapping[str, Any]] = ()) -> bytes:
     """Write pixels, [H, W, C], as a file of one of `contract.FORMATS`, marked as synthetic.
 
-    `recipes` are those of the pictures that it shows.
+    `recipes` are those of the pictures that it shows. Raises InvalidRequest where the format cannot
+    hold them.
     """
-    if pixels.shape[2] == 4 and format_name == "jpeg":
-        raise InvalidRequest("jpeg has no transparency, choose png or webp")
+    check_channels(pixels.shape[2], format_name)
     image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
     packet = provenance.packet(recipes)
     file = io.BytesIO()
@@ -70,6 +77,12 @@ def encode(pixels: Pixels, format_name: str, recipes: Sequence[Mapping[str, Any]
     else:
         image.save(file, format_name, quality=DEFAULT_QUALITY, xmp=packet.encode())
     return file.getvalue()
+
+
+def check_channels(channels: int, format_name: str) -> None:
+    """Raise InvalidRequest where a format cannot hold pictures with so many channels."""
+    if channels == 4 and format_name == "jpeg":
+        raise InvalidRequest("jpeg has no transparency, choose png or webp")
 
 
 def format_of(path: Path) -> str:

@@ -1,10 +1,10 @@
 """Seeds, written as people write them, and the latents that they stand for."""
 
-import operator
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, chain
+from numbers import Integral
 from typing import overload
 
 import numpy as np
@@ -46,7 +46,7 @@ class Seeds(Sequence[int]):
             return seeds
         if isinstance(seeds, range) and seeds.step == 1:
             return cls([seeds])
-        return cls(range(seed, seed + 1) for seed in map(operator.index, seeds))
+        return cls(range(seed, seed + 1) for seed in map(check_seed, seeds))
 
     def __len__(self) -> int:
         return self._ends[-1] if self._ends else 0
@@ -102,10 +102,12 @@ def _span(text: str) -> range:
 
 
 def check_seed(seed: int, name: str = "seed") -> int:
-    """Return the seed; raises InvalidRequest, under the name given, where it is out of range."""
-    if not 0 <= seed < SEEDS:
-        raise InvalidRequest(f"{name} is {seed}, expected 0 to {SEEDS - 1}")
-    return seed
+    """Return the seed as Python's own number; raises InvalidRequest, under the name given, for
+    what is no whole number or out of range.
+    """
+    if not (isinstance(seed, Integral) and 0 <= seed < SEEDS):
+        raise InvalidRequest(f"{name} is {seed!r}, expected a whole number from 0 to {SEEDS - 1}")
+    return int(seed)
 
 
 def latent(seed: int, z_dim: int) -> NDArray[np.float32]:

@@ -7,6 +7,7 @@ honour them is checked against its card when the request is built (`wire.encode`
 import math
 import re
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Literal
 
 from nonesuch.contract import DEFAULT_QUALITY, FACTOR, FORMATS, QUALITY
@@ -16,16 +17,24 @@ from nonesuch.latents import Seeds, check_seed
 NoiseMode = Literal["const", "random", "none"]
 FormatName = Literal["jpeg", "png", "webp", "raw"]
 
+_TARGET = re.compile(r"[^/\s]+:(?P<port>\d{1,5})", re.ASCII)
+
 
 def check_timeout(timeout_s: float) -> None:
     """Raise InvalidRequest unless the timeout is a span of time."""
-    if not 0 < timeout_s < math.inf:
-        raise InvalidRequest(f"timeout_s is {timeout_s}, expected seconds above 0")
+    if not (isinstance(timeout_s, Real) and 0 < timeout_s < math.inf):
+        raise InvalidRequest(f"timeout_s is {timeout_s!r}, expected seconds above 0")
 
 
 def _check_factor(name: str, value: float) -> None:
-    if not -FACTOR <= value <= FACTOR:  # NaN is in no range
-        raise InvalidRequest(f"{name} is {value}, expected {-FACTOR:g} to {FACTOR:g}")
+    # Numbers of numpy are numbers too; NaN is in no range.
+    if not (isinstance(value, Real) and -FACTOR <= value <= FACTOR):
+        raise InvalidRequest(f"{name} is {value!r}, expected {-FACTOR:g} to {FACTOR:g}")
+
+
+def _check_whole(name: str, value: int | None, least: int, expected: str) -> None:
+    if value is not None and not (isinstance(value, Integral) and value >= least):
+        raise InvalidRequest(f"{name} is {value!r}, expected {expected}")
 
 
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
@@ -37,8 +46,8 @@ def _check_shares(shares: tuple[float, ...]) -> None:
     if not shares:
         raise InvalidRequest("shares is empty, expected one share or one for each row of ws")
     for row, share in enumerate(shares):
-        if not 0 <= share <= 1:
-            raise InvalidRequest(f"share {row} of the mix is {share}, expected 0 to 1")
+        if not (isinstance(share, Real) and 0 <= share <= 1):
+            raise InvalidRequest(f"share {row} of the mix is {share!r}, expected 0 to 1")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,8 +59,7 @@ class Truncation:
 
     def __post_init__(self) -> None:
         _check_factor("psi", self.psi)
-        if self.cutoff is not None and self.cutoff < 0:
-            raise InvalidRequest(f"cutoff is {self.cutoff}, expected a count of rows from 0 on")
+        _check_whole("cutoff", self.cutoff, 0, "a count of rows from 0 on")
 
     @classmethod
     def parse(cls, text: str) -> "Truncation":
@@ -89,8 +97,7 @@ class Mix:
             raise InvalidRequest(
                 f"a mix takes either a crossover or shares, got {self.crossover} and {self.shares}"
             )
-        if self.crossover is not None and self.crossover < 0:
-            raise InvalidRequest(f"crossover is {self.crossover}, expected a row of ws from 0 on")
+        _check_whole("crossover", self.crossover, 0, "a row of ws from 0 on")
         if self.shares is not None:
             _check_shares(self.shares)
 
@@ -136,9 +143,9 @@ class Format:
         if self.name in {"png", "raw"}:
             raise InvalidRequest(f"{self.name} loses nothing, remove the quality ({self.quality})")
         least, most = QUALITY
-        if not least <= self.quality <= most:
+        if not (isinstance(self.quality, Integral) and least <= self.quality <= most):
             raise InvalidRequest(
-                f"quality is {self.quality}, expected {least} to {most} (or none: "
+                f"quality is {self.quality!r}, expected {least} to {most} (or none: "
                 f"{DEFAULT_QUALITY})"
             )
 
@@ -162,8 +169,7 @@ class Generate:
     def __post_init__(self) -> None:
         if not self.model:
             raise InvalidRequest("the model's name is empty")
-        if self.class_idx is not None and self.class_idx < 0:
-            raise InvalidRequest(f"class is {self.class_idx}, expected a number from 0 on")
+        _check_whole("class", self.class_idx, 0, "a whole number from 0 on")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -175,8 +181,11 @@ class Connection:
     in_flight: int = 4  # requests under way at once
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[^/\s]+:\d{1,5}", self.url):
+        if not (found := _TARGET.fullmatch(self.url)):
             raise InvalidRequest(f"url is {self.url!r}, expected HOST:PORT as in localhost:8001")
+        if not 0 < int(found["port"]) < 2**16:  # gRPC would take it modulo 2**16
+            raise InvalidRequest(
+                f"the port of url {self.url!r} is {found['port']}, expected 1 to 65535"
+            )
         check_timeout(self.timeout_s)
-        if self.in_flight < 1:
-            raise InvalidRequest(f"in_flight is {self.in_flight}, expected at least 1")
+        _check_whole("in_flight", self.in_flight, 1, "at least 1")

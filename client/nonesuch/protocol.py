@@ -1,13 +1,13 @@
 """What is asked of a server and in which order: everything about it but the waiting.
 
 Each function is a generator that yields calls and pauses, is sent the answers (or thrown our
-errors) and returns the result. `Client` drives it by blocking, `AsyncClient` by awaiting.
+errors) and returns the result. `Client` takes the steps by blocking, `AsyncClient` by awaiting.
 """
 
 import time
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from tritonclient.grpc import service_pb2
 
@@ -32,6 +32,7 @@ CHANNEL = (
     ("grpc.max_reconnect_backoff_ms", 500),
 )
 
+_ENSEMBLE = "ensemble"  # Triton's word
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.02, 0.25
 
 
@@ -55,6 +56,25 @@ T = TypeVar("T")
 Steps = Generator[Call | Pause, Any, T]
 
 
+@dataclass(frozen=True, slots=True)
+class Done(Generic[T]):
+    """The end of the steps."""
+
+    result: T
+
+
+def advance(steps: Steps[T], answer: Any) -> Call | Pause | Done[T]:
+    """Go on to the next step with the answer to the last, or with our error that came instead.
+
+    The first answer is None.
+    """
+    try:
+        failed = isinstance(answer, NonesuchError)
+        return steps.throw(answer) if failed else steps.send(answer)
+    except StopIteration as stop:
+        return Done(stop.value)
+
+
 def card(to: Connection, model: str) -> Steps[Card]:
     """Fetch a model's card; raises ModelNotFound, which names the models that there are."""
     try:
@@ -70,7 +90,7 @@ def card(to: Connection, model: str) -> Steps[Card]:
 
 
 def models(to: Connection) -> Steps[list[str]]:
-    """Name the models with a card that are ready, sorted; the parts of an ensemble have none."""
+    """Name the models that are ready to generate, sorted; not the parts that they consist of."""
     index = yield Call(
         "RepositoryIndex", service_pb2.RepositoryIndexRequest(ready=True), to.timeout_s
     )
@@ -113,8 +133,12 @@ def ready(to: Connection, model: str, timeout_s: float) -> Steps[None]:
 
 def _card_text(to: Connection, model: str) -> Steps[str | None]:
     answer = yield Call("ModelConfig", service_pb2.ModelConfigRequest(name=model), to.timeout_s)
-    parameters = answer.config.parameters
-    return parameters[CARD].string_value if CARD in parameters else None
+    config = answer.config
+    # The sampler carries the card as well, for itself; pictures come from the ensemble alone.
+    if config.platform != _ENSEMBLE or CARD not in config.parameters:
+        return None
+    text: str = config.parameters[CARD].string_value
+    return text
 
 
 def _unready(to: Connection, model: str, timeout_s: float) -> Steps[NonesuchError]:

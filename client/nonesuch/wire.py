@@ -126,7 +126,14 @@ def decode(answer: Answer, request: Generate, seeds: Sequence[int], card: Card) 
     else:
         files = texts(answer, ENCODED, len(seeds))
     return [
-        Picture(model=request.model, seed=seed, recipe=recipe, encoded=file, pixels=image)
+        Picture(
+            model=request.model,
+            seed=seed,
+            channels=card.channels,
+            recipe=recipe,
+            encoded=file,
+            pixels=image,
+        )
         for seed, recipe, file, image in zip(
             seeds, _recipes(answer, seeds), files, pixels, strict=True
         )

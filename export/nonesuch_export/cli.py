@@ -1,6 +1,8 @@
 """`nonesuch-export`: inspect, convert, build and compare checkpoints."""
 
 import json
+import signal
+import sys
 import tempfile
 import time
 from dataclasses import asdict
@@ -75,7 +77,12 @@ def convert(file: Path, out: Path) -> None:
     help="Folder of the model repository.",
 )
 @click.option("--engine", type=click.Choice(["onnxruntime"]), default="onnxruntime")
-@click.option("--max-batch", default=8, help="Samples in one run of the engine at most.")
+@click.option(
+    "--max-batch",
+    type=click.IntRange(1, 1024),
+    default=8,
+    help="Samples in one run of the engine at most.",
+)
 @_JSON
 def build(*, file: Path, as_json: bool, **plan: Any) -> None:
     """Export a checkpoint, compare it with the reference and place it for Triton.
@@ -88,6 +95,8 @@ def build(*, file: Path, as_json: bool, **plan: Any) -> None:
     from nonesuch_export import repository
     from nonesuch_export.checkpoint import read
 
+    # Ended by a signal, it cleans up as after Ctrl-C.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     start = time.perf_counter()
     wanted = repository.Plan(**plan)  # click has checked the types
     built = repository.build(read(file), wanted)
@@ -147,15 +156,27 @@ def parity(file: Path, *, seeds: Seeds, engine_file: Path | None, as_json: bool)
 
 @main.command()
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option("--resolution", default=256, help="Pixels, a power of two.")
-@click.option("--classes", default=0, help="Number of classes; 0 = unconditional.")
+@click.option(
+    "--resolution",
+    type=click.Choice([2**i for i in range(2, 13)]),
+    default=256,
+    help="Pixels.",
+)
+@click.option(
+    "--classes",
+    type=click.IntRange(0, 10_000),
+    default=0,
+    help="Number of classes; 0 = unconditional.",
+)
 @click.option(
     "--channel-base",
-    type=int,
+    type=click.IntRange(min=4096),
     help="Channels at resolution r are this / r.  [default: 16384; from 512 pixels on 32768]",
 )
-@click.option("--channel-max", default=512, help="… but at most this.")
-@click.option("--seed", default=0, help="Seed of the weights.")
+@click.option(
+    "--channel-max", type=click.IntRange(1, 4096), default=512, help="… but at most this."
+)
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, help="Of the weights.")
 def random(*, out: Path, seed: int, **shape: Any) -> None:
     """Write an untrained StyleGAN2 of a given size, to measure a machine before there are weights.
 

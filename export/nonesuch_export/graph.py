@@ -103,7 +103,7 @@ def shifted(stored: Tensor, shift: Tensor) -> Tensor:
 
 def to_uint8(img: Tensor) -> Tensor:
     """The authors' conversion: [N, C, H, W] nominally in [-1, 1] to [N, H, W, C] in 0 … 255."""
-    return (img * 127.5 + 128).clamp(0, 255).permute(0, 2, 3, 1).to(torch.uint8)
+    return (img * 127.5 + 128).clamp(0.0, 255.0).permute(0, 2, 3, 1).to(torch.uint8)
 
 
 def sizes(network: Generator) -> dict[str, int]:
@@ -186,7 +186,6 @@ def _fold(model: ir.Model) -> None:
     fold_constants_ir(model, input_size_limit=2**31, output_size_limit=2**31)
     ir.passes.Sequential(
         common.RemoveUnusedNodesPass(),
-        common.RemoveUnusedFunctionsPass(),
         common.RemoveUnusedOpsetsPass(),
         common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
         common.DeduplicateInitializersPass(),

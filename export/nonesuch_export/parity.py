@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nonesuch.contract import noise_shift
+from nonesuch.errors import ExportError
 from nonesuch.latents import latent
 from nonesuch_export.engine import onnxruntime
 from nonesuch_export.graph import Pipeline, neutral
@@ -115,6 +116,8 @@ def compare(
         with torch.inference_mode():
             reference = pipeline(*(given[name] for name in pipeline.names)).numpy()
         image = engine.run({name: value.numpy() for name, value in given.items()})
+        if image.shape != reference.shape or image.dtype != reference.dtype:
+            raise ExportError(f"the engine answers {image.shape}, expected {reference.shape}")
         rows += [
             _row(seed, words, a, b)
             for seed, words, a, b in zip(part, said, reference, image, strict=True)

@@ -5,10 +5,12 @@
 into place once the engine's pictures have been compared with the reference.
 """
 
+import fcntl
+import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,32 +118,54 @@ def _write_models(folder: Path, card: Card, generator: Generator, backend: str) 
 @contextmanager
 def _aside(repository: Path) -> Iterator[Path]:
     """A folder on the repository's file system that is gone in the end, whatever happens."""
+    new = not repository.exists()
     try:
         repository.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=repository, prefix=".build-") as folder:
             yield Path(folder)
     except OSError as exc:
         raise ExportError(f"{repository} cannot be written: {exc.strerror or exc}") from exc
+    finally:
+        if new and repository.is_dir() and not any(repository.iterdir()):
+            repository.rmdir()
 
 
 def _move(folder: Path, plan: Plan) -> tuple[Path, ...]:
-    """Rename the new models into place; the old ones come back if that fails."""
-    old, moved = folder / "replaced", []
+    """Rename the new models into place; the old ones come back if anything prevents that."""
+    old = folder / ".replaced"
     old.mkdir()
-    try:
-        for part in PARTS:
-            target = plan.repository / f"{plan.name}{part}"
+    targets = [plan.repository / f"{plan.name}{part}" for part in PARTS]
+    with _locked(plan.repository), _undone(folder, old, targets):
+        for target in targets:
             if target.exists():
                 target.rename(old / target.name)
-            moved.append(target)
             (folder / target.name).rename(target)
-    except OSError:
-        for target in moved:
-            shutil.rmtree(target, ignore_errors=True)
+    return tuple(targets)
+
+
+@contextmanager
+def _undone(new: Path, old: Path, targets: Sequence[Path]) -> Iterator[None]:
+    """Put the old models back if anything, Ctrl-C too, breaks off the moving."""
+    try:
+        yield
+    except BaseException:
+        for target in targets:
+            if not (new / target.name).exists():
+                shutil.rmtree(target, ignore_errors=True)
             if (old / target.name).exists():
                 (old / target.name).rename(target)
         raise
-    return tuple(moved)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Keep other builds from moving models in this repository meanwhile."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def configs(card: Card, sizes: Mapping[str, int], backend: str) -> list[pb.ModelConfig]:

@@ -9,7 +9,7 @@ import numpy as np
 from nonesuch_export import network
 from nonesuch_export.checkpoint import Checkpoint
 from nonesuch_export.network import Config
-from nonesuch_export.network.stylegan2 import BINOMIAL
+from nonesuch_export.network.config import BINOMIAL
 
 # The settings of nearly every published StyleGAN2; others are worth a remark.
 _USUAL = {

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from nonesuch.command import CommandGroup
+from nonesuch.command import CommandGroup, Parsed, seconds
 
 
 @click.group(cls=CommandGroup, extra="loadtest")
@@ -31,9 +31,15 @@ def main() -> None:
     metavar="HOST:PORT",
     help="The server's gRPC address.",
 )
-@click.option("--callers", default=16, help="Requests under way at once.")
-@click.option("--window-s", default=20.0, help="Seconds of each measurement.")
-@click.option("--rounds", default=3, help="How often the two take turns.")
+@click.option("--callers", type=click.IntRange(1), default=16, help="Requests under way at once.")
+@click.option(
+    "--window-s",
+    type=Parsed(seconds),
+    default=20.0,
+    metavar="SECONDS",
+    help="Length of each measurement.",
+)
+@click.option("--rounds", type=click.IntRange(1), default=3, help="How often the two take turns.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def compare(  # noqa: PLR0913 (one parameter an option)
     *,

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 import click
 
-from nonesuch.command import CommandGroup
+from nonesuch.command import CommandGroup, Parsed, seconds
 from nonesuch.errors import SetupError
 from nonesuch_server.doctor import examine
 from nonesuch_server.embedded import Embedded
@@ -22,6 +22,7 @@ from nonesuch_server.interpreter import find_interpreter
 from nonesuch_server.listen import Listen
 from nonesuch_server.preflight import check
 from nonesuch_server.runtime import Runtime
+from nonesuch_server.watch import Watch
 
 _POLL_S = 0.1
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -72,7 +73,13 @@ def main() -> None:
 @_listen_options
 @click.option("--ready-file", type=_FILE, help="JSON of addresses and pid, there while ready.")
 @_runtime_options
-@click.option("--timeout-s", default=60.0, help="Seconds until every model must be ready.")
+@click.option(
+    "--timeout-s",
+    type=Parsed(seconds),
+    default=60.0,
+    metavar="SECONDS",
+    help="Until every model must be ready.",
+)
 @click.option("--log", "log_file", type=_FILE, help="Keep Triton's log in this file.")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND...]")
 def run(  # noqa: PLR0913 - an argument for each option
@@ -91,8 +98,9 @@ def run(  # noqa: PLR0913 - an argument for each option
 ) -> None:
     """Serve until Ctrl-C or SIGTERM.
 
-    The requests at hand are still finished. With a COMMAND behind `--`, serve only while it
-    runs; it finds the server's gRPC address in NONESUCH_URL, and its exit status becomes ours.
+    The requests at hand are still finished. A model whose process dies is loaded again. With a
+    COMMAND behind `--`, serve only while it runs; it finds the server's gRPC address in
+    NONESUCH_URL, and its exit status becomes ours.
 
     \b
     Examples:
@@ -213,10 +221,19 @@ def _ready(server: Embedded, path: Path | None) -> Iterator[None]:
 
 
 def _serve(server: Embedded) -> int:
+    watch = Watch(server.pid, server.listen.grpc)
     with suppress(_Signalled):
-        server.wait()
+        while True:
+            _wait(server, watch)
     click.echo("Finishing the requests at hand; Ctrl-C again ends them.", err=True)
     return 0
+
+
+def _wait(server: Embedded, watch: Watch) -> None:
+    server.wait(_POLL_S)
+    for model in watch.fallen():
+        click.echo(f"The process of model '{model}' is gone; loading the model again.", err=True)
+        watch.heal(model)
 
 
 def _run_beside(command: Sequence[str], server: Embedded) -> int:
@@ -234,10 +251,15 @@ def _run_beside(command: Sequence[str], server: Embedded) -> int:
 
 
 def _await_command(process: "subprocess.Popen[bytes]", server: Embedded) -> int:
+    watch = Watch(server.pid, server.listen.grpc)
     try:
         while process.poll() is None:
-            server.wait(_POLL_S)
+            _wait(server, watch)
     except _Signalled as exc:
         if exc.number != signal.SIGINT:  # the terminal's Ctrl-C has reached the command as well
             process.send_signal(exc.number)
     return process.wait()
+
+
+if __name__ == "__main__":
+    main()

@@ -22,6 +22,7 @@ import tritonclient.grpc
 from tritonclient.utils import InferenceServerException
 
 from nonesuch.errors import ServerError, SetupError
+from nonesuch.options import check_timeout
 from nonesuch_server import leash, log, preflight
 from nonesuch_server.listen import Listen
 from nonesuch_server.runtime import Runtime
@@ -63,6 +64,7 @@ class Embedded:
         Within `timeout_s` every model must be ready. Stopping waits `drain_s` for requests (and
         for idle HTTP connections). The server's log is kept in `log_file` if one is named.
         """
+        check_timeout(timeout_s)
         self.repository = repository.absolute()
         self.runtime = runtime
         self.listen = listen  # with the ports really chosen, once it runs

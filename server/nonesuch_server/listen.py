@@ -14,12 +14,14 @@ _ANY = "0.0.0.0"
 class Listen:
     """The address and the three ports of a server; port 0 is any free one."""
 
-    host: str = "127.0.0.1"
+    host: str = "127.0.0.1"  # IPv4, or a name that stands for one
     grpc_port: int = 8001
     http_port: int = 8000
     metrics_port: int = 8002
 
     def __post_init__(self) -> None:
+        if not self.host:
+            raise InvalidRequest("host is empty, expected an IPv4 address or a name")
         for flag, port in self.ports():
             if not 0 <= port <= 65535:
                 raise InvalidRequest(f"{flag} is {port}, expected 0 to 65535")
@@ -52,15 +54,16 @@ class Listen:
         return "127.0.0.1" if self.host == _ANY else self.host
 
     def settled(self) -> "Listen":
-        """Return this with a free port for each 0.
+        """Return this with the address of a host's name and a free port for each 0.
 
         Another process may still take one before the server does. Raises SetupError that names
-        the first port that is taken, or the address if it is not this machine's.
+        the first port that is taken, or the host if it is not this machine's.
         """
+        address = _address(self.host)  # Triton takes no names
         with ExitStack() as held:  # all at once, so that no two get the same
-            sockets = [held.enter_context(bind(self.host, *each)) for each in self.ports()]
+            sockets = [held.enter_context(bind(address, *each)) for each in self.ports()]
             grpc, http, metrics = [int(each.getsockname()[1]) for each in sockets]
-        return replace(self, grpc_port=grpc, http_port=http, metrics_port=metrics)
+        return replace(self, host=address, grpc_port=grpc, http_port=http, metrics_port=metrics)
 
     def ports(self) -> tuple[tuple[str, int], ...]:
         """Each port behind the flag that sets it."""
@@ -71,13 +74,24 @@ class Listen:
         )
 
 
+def _address(host: str) -> str:
+    try:
+        return socket.gethostbyname(host)  # knows IPv4 only, as our sockets do
+    except (OSError, UnicodeError) as exc:
+        why = exc.strerror if isinstance(exc, OSError) else "no name of a host"
+        raise SetupError(
+            f"cannot listen on {host!r}: {why}; give an IPv4 address of this machine with --host"
+        ) from exc
+
+
 def bind(host: str, flag: str, port: int) -> socket.socket:
     """Listen on a port, to hold it; SetupError where that cannot be."""
+    address = _address(host)
     bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     # Lets a port go through whose last server has just ended, not one with a server on it.
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        bound.bind((host, port))
+        bound.bind((address, port))
         bound.listen()
     except OSError as exc:
         bound.close()

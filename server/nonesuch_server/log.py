@@ -4,7 +4,10 @@ import re
 
 _ERROR = re.compile(r'^[EF]\d{4} [\d:.]+ \d+ \S+\] +"?(.*?)"?$', re.MULTILINE)
 # Said on every machine without a GPU.
-_HARMLESS = ("CudaDriverHelper", "Failed to initialize NVML", "unable to create stream")
+_HARMLESS = re.compile(
+    r"^[EFW]\d{4} [\d:.]+ \d+ (pinned_memory_manager"
+    r'|\S+\] +"?(CudaDriverHelper|Failed to initialize NVML|unable to create stream))'
+)
 _POLL = re.compile(r"Poll failed for model directory '([^']+)': (.*)")
 _LOAD = re.compile(r"load failed for model '([^']+)': (.*?)(?=\\nload failed for model|\\n$|$)")
 _BEGUN = re.compile(r'"loading: ([^"]+):\d+"')
@@ -17,7 +20,7 @@ _NOISE = re.compile(
 
 def errors(log: str) -> list[str]:
     """Messages of the log's error lines, oldest first, without those of a missing GPU."""
-    return [text for text in _ERROR.findall(log) if not text.startswith(_HARMLESS)]
+    return _ERROR.findall("\n".join(_telling(log)))
 
 
 def reasons(log: str) -> dict[str, str]:
@@ -41,8 +44,12 @@ def sentence(reason: str) -> str:
 
 
 def ending(log: str) -> str:
-    """Return what the log says last: its last error, else its last line."""
+    """Return what the log says last: its last error, else its last line that is not harmless."""
     if said := errors(log):
         return sentence(said[-1])
-    lines = [line for line in log.splitlines() if line.strip() and line[0] not in "+|"]
+    lines = [line for line in _telling(log) if line.strip() and line[0] not in "+|"]
     return sentence(lines[-1]) if lines else "nothing"
+
+
+def _telling(log: str) -> list[str]:
+    return [line for line in log.splitlines() if not _HARMLESS.match(line)]

@@ -74,7 +74,7 @@ class Peer(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]
 
     def __init__(self, *cards: Card, faults: Faults | None = None, port: int = 0) -> None:
         self.cards = {one.name: one for one in cards or (card(),)}
-        self.parts = {f"{name}_generator" for name in self.cards}  # ready, but without a card
+        self.parts = {f"{name}_{part}" for name in self.cards for part in ("generator", "sampler")}
         self.faults = faults or Faults()
         self.requests: list[Arrays] = []
         self.calls: list[str] = []
@@ -131,17 +131,18 @@ class Peer(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]
         return answer
 
     def ModelConfig(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        """Return a configuration, with the card where there is one."""
+        """Return a configuration, with the card in that of an ensemble and of its sampler."""
         self.calls.append("ModelConfig")
         answer = pb.ModelConfigResponse()
         answer.config.name = request.name
-        if request.name in self.cards:
-            answer.config.parameters["card"].string_value = self.cards[request.name].to_json()
-        elif request.name not in self.parts:
+        if request.name not in self.cards and request.name not in self.parts:
             context.abort(
                 grpc.StatusCode.NOT_FOUND,
                 f"Request for unknown model: '{request.name}' is not found",
             )
+        answer.config.platform = "ensemble" if request.name in self.cards else ""
+        if (of := self.cards.get(request.name.removesuffix("_sampler"))) is not None:
+            answer.config.parameters["card"].string_value = of.to_json()
         return answer
 
     def ModelInfer(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
@@ -203,9 +204,10 @@ def _answer(request: Any, inputs: Arrays, of: Card) -> Any:
     return answer
 
 
-def _file(inputs: Arrays, row: int, image: NDArray[np.uint8], _of: Card) -> bytes:
+def _file(inputs: Arrays, row: int, image: NDArray[np.uint8], of: Card) -> bytes:
     file = io.BytesIO()
-    Image.fromarray(image).save(file, inputs["format"][row, 0].decode())
+    pixels = image[:, :, 0] if of.channels == 1 else image
+    Image.fromarray(pixels).save(file, inputs["format"][row, 0].decode())
     return file.getvalue()
 
 

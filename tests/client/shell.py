@@ -10,21 +10,23 @@ import nonesuch
 _PATH = str(Path(nonesuch.__file__).parents[1])
 
 
-def start(code: str, *words: str, stderr: int = subprocess.PIPE) -> "subprocess.Popen[str]":
-    """Start a program; warnings are errors there as well."""
+def start(
+    code: str, *words: str, stdout: int = subprocess.PIPE, stderr: int = subprocess.PIPE
+) -> "subprocess.Popen[str]":
+    """Start a program; warnings are errors there as well, and its output is buffered."""
     return subprocess.Popen(
         [sys.executable, "-B", "-W", "error", "-c", code, *words],
-        env={**os.environ, "PYTHONPATH": _PATH},
-        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": _PATH, "PYTHONUNBUFFERED": ""},
+        stdout=stdout,
         stderr=stderr,
         text=True,
     )
 
 
 def python(
-    code: str, *words: str, stderr: int = subprocess.PIPE
+    code: str, *words: str, stdout: int = subprocess.PIPE, stderr: int = subprocess.PIPE
 ) -> "subprocess.CompletedProcess[str]":
     """Run a program to its end, at most a minute."""
-    with start(code, *words, stderr=stderr) as program:
+    with start(code, *words, stdout=stdout, stderr=stderr) as program:
         out, err = program.communicate(timeout=60)
     return subprocess.CompletedProcess(words, program.returncode, out, err)

@@ -56,6 +56,26 @@ def test_a_grid_holds_all_pictures(run: Run, peer: Peer) -> None:
     assert "5 pictures in out, grid sheets/all.png" in result.stderr
 
 
+def test_a_grid_of_grey_webp_is_grey(run: Run) -> None:
+    words = ("--seeds", "0-4", "--format", "webp", "--grid", "all.png")
+    with Peer(card(channels=1)) as peer:
+        result = run("generate", "dots", *words, "--url", peer.url)
+
+    assert result.exit_code == 0, result.stderr
+    assert decode(Path("all.png").read_bytes()).shape == (12, 24, 1)
+
+
+def test_a_grid_that_cannot_hold_the_pictures_is_refused_before_the_work(run: Run) -> None:
+    words = ("--seeds", "0-4", "--format", "png", "--grid", "all.jpg")
+    with Peer(card(channels=4)) as peer:
+        result = run("generate", "dots", *words, "--url", peer.url)
+
+    said = "Error: jpeg has no transparency, choose png or webp\n"
+    assert (result.exit_code, result.stderr) == (2, said)
+    assert peer.requests == []
+    assert not Path("out").exists()
+
+
 def test_json_prints_one_object_a_picture(run: Run, peer: Peer) -> None:
     result = run("generate", "dots", "--seeds", "7-8", "--json", "--url", peer.url)
 
@@ -115,6 +135,7 @@ def test_every_option_changes_the_recipe(
         ),
         pytest.param(("--seeds", "1", "--grid", "a.gif"), 2, "format of a.gif", id="grid"),
         pytest.param(("--seeds", "1", "--url", "http://h:1"), 2, "HOST:PORT", id="url"),
+        pytest.param(("--seeds", "1", "--url", "h:99999"), 2, "is 99999, expected 1", id="port"),
         pytest.param(("--seeds", "1", "--timeout-s", "0"), 2, "timeout_s is 0", id="timeout"),
         pytest.param(("--seeds", "1", "--url", "127.0.0.1:1"), 3, "127.0.0.1:1: ", id="nobody"),
         pytest.param(("--seeds", "666"), 1, "out of paint", id="failed inside"),
@@ -214,6 +235,34 @@ def test_a_full_disk_ends_with_1_and_leaves_nothing_half_written(
     said = f"Error: cannot write {tmp_path}/seed00000000.jpg: File too large\n"
     assert (run.returncode, run.stderr) == (1, said)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_results_that_standard_output_refuses_end_with_1_in_a_sentence(
+    peer: Peer, tmp_path: Path
+) -> None:
+    words = ("generate", "dots", "--seeds", "0-2", "--json", "--url", peer.url)
+
+    with Path("/dev/full").open("w") as full:
+        run = python(COMMAND, *words, "--out", str(tmp_path), stdout=full.fileno())
+
+    said = "Error: cannot write to standard output: No space left on device\n"
+    assert (run.returncode, run.stderr) == (1, said)
+
+
+def test_a_reader_that_leaves_ends_the_command_without_a_word(peer: Peer) -> None:
+    ours, theirs = os.pipe()
+    os.close(ours)
+
+    run = python(COMMAND, "info", "--url", peer.url, stdout=theirs)
+
+    os.close(theirs)
+    assert (run.returncode, run.stderr) == (1, "")
+
+
+def test_the_module_runs_as_a_program() -> None:
+    run = python("import runpy; runpy.run_module('nonesuch.cli', run_name='__main__')", "--version")
+
+    assert run.stdout.startswith("nonesuch, version ")
 
 
 def test_pictures_that_came_before_a_failure_are_kept_whole(run: Run) -> None:

@@ -191,7 +191,7 @@ def test_a_server_that_lies_about_a_shape_is_found_out(generate: Generate) -> No
         generate(peer.url, range(1), format=Format(name="raw"))
 
 
-@pytest.mark.parametrize("model", ["dolls", "dots_generator"])
+@pytest.mark.parametrize("model", ["dolls", "dots_generator", "dots_sampler"])
 def test_a_model_that_is_not_there_is_answered_with_those_that_are(
     generate: Generate, model: str
 ) -> None:
@@ -268,7 +268,7 @@ def test_the_card_is_fetched_once(peer: Peer) -> None:
     assert peer.calls == ["ModelConfig"]
 
 
-def test_models_are_those_with_a_card() -> None:
+def test_models_are_the_ensembles_with_a_card() -> None:
     async def run(url: str) -> list[str]:
         async with AsyncClient(url) as client:
             return await client.models()

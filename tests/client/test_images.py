@@ -56,6 +56,18 @@ def test_a_lossless_file_reads_back_the_same(channels: int) -> None:
     assert (decode(encode(pixels, "png")) == pixels).all()
 
 
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_a_picture_has_the_channels_of_its_model_whatever_the_file_keeps(channels: int) -> None:
+    opaque = tile(255, channels)  # webp knows no grey, and drops an alpha channel that is opaque
+
+    picture = Picture(
+        model="m", seed=1, channels=channels, recipe={}, encoded=encode(opaque, "webp")
+    )
+
+    assert picture.array().shape == opaque.shape
+    assert np.abs(picture.array().astype(int) - 255).max() <= 2
+
+
 def test_jpeg_refuses_transparency() -> None:
     with pytest.raises(InvalidRequest, match="jpeg has no transparency"):
         encode(tile(0, channels=4), "jpeg")
@@ -70,7 +82,7 @@ def test_jpeg_refuses_transparency() -> None:
     ],
 )
 def test_bytes_that_are_no_whole_picture_are_an_error(damaged: bytes) -> None:
-    picture = Picture(model="m", seed=1, recipe={}, encoded=damaged)
+    picture = Picture(model="m", seed=1, channels=3, recipe={}, encoded=damaged)
 
     with pytest.raises(RemoteError, match=f"{len(damaged)} bytes are no whole picture"):
         picture.array()

@@ -51,8 +51,8 @@ def test_seeds_of_other_whole_numbers_are_plain_ones() -> None:
         pytest.param("1.5", "cannot read '1.5'", id="fraction"),
         pytest.param("٣", "cannot read", id="digit of another script"),
         pytest.param("5-3", "write 3-5", id="backwards"),
-        pytest.param("4294967296", "expected 0 to 4294967295", id="too large"),
-        pytest.param("0-4294967296", "expected 0 to 4294967295", id="end too large"),
+        pytest.param("4294967296", "from 0 to 4294967295", id="too large"),
+        pytest.param("0-4294967296", "from 0 to 4294967295", id="end too large"),
         pytest.param("9" * 5000, "cannot read '999", id="far too long"),
     ],
 )
@@ -63,7 +63,7 @@ def test_what_is_no_list_of_seeds_is_refused_by_name(text: str, said: str) -> No
 
 @pytest.mark.parametrize("seed", [-1, 2**32])
 def test_seeds_out_of_range_are_refused_wherever_they_come_from(seed: int) -> None:
-    with pytest.raises(InvalidRequest, match=f"seed is {seed}, expected 0 to 4294967295"):
+    with pytest.raises(InvalidRequest, match=f"seed is {seed}, .* from 0 to 4294967295"):
         Seeds.of([seed])
     with pytest.raises(InvalidRequest, match=f"seed is {seed}"):
         latent(seed, 4)

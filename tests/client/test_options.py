@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,6 +22,11 @@ NAN = math.nan
         pytest.param(lambda: Truncation(psi=NAN), "psi is nan, expected -10 to 10", id="nan"),
         pytest.param(lambda: Truncation(psi=-10.5), "psi is -10.5", id="psi"),
         pytest.param(lambda: Truncation(cutoff=-1), "cutoff is -1", id="cutoff"),
+        pytest.param(lambda: Truncation(psi="a"), "psi is 'a', expected -10 to 10", id="text"),  # type: ignore[arg-type]
+        pytest.param(lambda: Truncation(cutoff=1.5), "cutoff is 1.5", id="half a row"),  # type: ignore[arg-type]
+        pytest.param(lambda: Mix(seed=1.5, crossover=1), "mix seed is 1.5", id="half a seed"),  # type: ignore[arg-type]
+        pytest.param(lambda: Mix(seed=1, crossover=0.5), "crossover is 0.5", id="half crossover"),  # type: ignore[arg-type]
+        pytest.param(lambda: Mix(seed=1, shares=("a",)), "share 0 .* is 'a'", id="share of text"),  # type: ignore[arg-type]
         pytest.param(lambda: Mix(seed=-1, crossover=1), "mix seed is -1", id="mix seed"),
         pytest.param(lambda: Mix(seed=1), "either a crossover or shares", id="mix of nothing"),
         pytest.param(
@@ -39,12 +45,23 @@ NAN = math.nan
         pytest.param(lambda: Noise(mode="random", seed=-4), "noise seed is -4", id="noise seed"),
         pytest.param(lambda: Format(name="gif"), "one of jpeg, png, webp, raw", id="format"),  # type: ignore[arg-type]
         pytest.param(lambda: Format(quality=0), "quality is 0, expected 1 to 100", id="quality"),
+        pytest.param(lambda: Format(quality=1.5), "quality is 1.5, expected 1", id="half quality"),  # type: ignore[arg-type]
         pytest.param(lambda: Format(name="png", quality=9), "png loses nothing", id="png quality"),
         pytest.param(lambda: Format(name="raw", quality=9), "raw loses nothing", id="raw quality"),
         pytest.param(lambda: Generate(model="", seeds=Seeds([])), "name is empty", id="model"),
         pytest.param(
             lambda: Generate(model="m", seeds=Seeds([]), class_idx=-1), "class is -1", id="class"
         ),
+        pytest.param(
+            lambda: Generate(model="m", seeds=Seeds([]), class_idx=1.5),  # type: ignore[arg-type]
+            r"class is 1\.5, expected a whole number",
+            id="half a class",
+        ),
+        pytest.param(lambda: Seeds.of([1.5]), "seed is 1.5, expected a whole", id="half seed"),  # type: ignore[list-item]
+        pytest.param(lambda: Connection(url="h:0"), "is 0, expected 1 to 65535", id="port 0"),
+        pytest.param(lambda: Connection(url="h:99999"), "is 99999, expected 1 to", id="port"),
+        pytest.param(lambda: Connection(timeout_s="a"), "timeout_s is 'a'", id="timeout of text"),  # type: ignore[arg-type]
+        pytest.param(lambda: Connection(in_flight=1.5), "in_flight is 1.5", id="half in flight"),  # type: ignore[arg-type]
         pytest.param(lambda: Connection(url="http://h:1"), "expected HOST:PORT", id="scheme"),
         pytest.param(lambda: Connection(url="localhost"), "expected HOST:PORT", id="no port"),
         pytest.param(lambda: Connection(timeout_s=0), "timeout_s is 0", id="timeout"),
@@ -55,6 +72,12 @@ NAN = math.nan
 def test_a_value_out_of_range_is_refused(make: Callable[[], object], said: str) -> None:
     with pytest.raises(InvalidRequest, match=said):
         make()
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    assert Truncation(psi=np.float32(0.5), cutoff=np.int64(3)) == Truncation(psi=0.5, cutoff=3)  # type: ignore[arg-type]
+    assert Format(quality=np.uint8(50)) == Format(quality=50)  # type: ignore[arg-type]
+    assert Seeds.of(np.arange(3)) == Seeds([range(3)])
 
 
 @given(st.floats(-10, 10), st.none() | st.integers(0, 18))

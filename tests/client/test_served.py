@@ -43,9 +43,18 @@ def one(client: Client, seed: int = 3, *, model: str = "faces", **settings: Any)
 def test_the_cards_say_what_is_served(client: Client) -> None:
     faces, classes = client.info("faces"), client.info("classes")
 
-    assert {"classes", "faces"} <= set(client.models())
     assert (faces.width, faces.height, faces.num_ws, faces.c_dim) == (64, 64, 10, 0)
     assert (classes.width, classes.height, classes.num_ws, classes.c_dim) == (32, 32, 8, 10)
+
+
+def test_the_models_are_those_that_generate_each_named_once(
+    client: Client, repository: Path
+) -> None:
+    folders = sorted(path.name for path in repository.iterdir())
+    parts = ("_sampler", "_generator", "_encoder", "_mapping")
+
+    assert client.models() == [name for name in folders if not name.endswith(parts)]
+    assert {"ada", "classes", "faces"} <= set(client.models())
 
 
 def test_many_seeds_come_in_order_each_with_its_recipe(client: Client) -> None:

@@ -3,6 +3,9 @@
 import json
 import os
 import pickle
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -136,6 +139,50 @@ def test_a_bad_file_is_one_sentence_exit_1_and_nothing_written(
     assert message in done.stderr
     assert "bad.pkl" in done.stderr
     assert [p.name for p in tmp_path.iterdir()] == ["bad.pkl"]
+
+
+def test_an_engine_of_another_shape_is_refused(tmp_path: Path) -> None:
+    run("build", GOLDEN / "sg2_cond_32.pkl", "--name", "c", "--repository", tmp_path)
+
+    for model in ("c_generator", "c_mapping"):
+        engine = tmp_path / model / "1" / "model.onnx"
+        done = run("parity", GOLDEN / "sg2_uncond_64.pkl", "--engine-file", engine)
+        assert done.exit_code == 1
+        assert done.stderr.startswith("Error: ")
+        assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_build_that_is_ended_leaves_nothing(tmp_path: Path) -> None:
+    code = "from nonesuch_export.cli import main; main()"
+    words = ["build", str(GOLDEN / "sg2_uncond_64.pkl"), "--name", "x"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *words, "--repository", str(tmp_path)],
+        env={"PYTHONPATH": ":".join(p for p in sys.path if p)},
+        stderr=subprocess.DEVNULL,
+    )
+    while process.poll() is None and not list(tmp_path.glob(".build-*")):
+        time.sleep(0.05)
+    time.sleep(1)
+
+    process.terminate()
+
+    assert process.wait(30) == 143
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--resolution", "100"],
+        ["--channel-base", "1"],
+        ["--channel-max", "0"],
+        ["--classes", "-1"],
+        ["--seed", "99999999999999999999"],
+    ],
+)
+def test_random_weights_of_no_possible_size_are_misuse(words: list[str], tmp_path: Path) -> None:
+    assert run("random", tmp_path / "r.safetensors", *words).exit_code == 2
+    assert not list(tmp_path.iterdir())
 
 
 def test_misuse_exits_2() -> None:

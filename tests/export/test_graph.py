@@ -201,6 +201,31 @@ def test_without_an_average_w_there_is_no_psi() -> None:
     assert graph.Pipeline(generator)(*given.values()).shape == (2, 16, 16, 3)
 
 
+def test_zeros_are_not_divided_by_zero(exported: Exported, golden: Golden) -> None:
+    """The 1e-8 under each root survives the export."""
+    feeds = exported.feeds(np.zeros_like(golden["z"][:2]))
+    pipeline = graph.Pipeline(exported.generator)
+
+    image, img = exported.run(feeds)
+
+    expected = pipeline(*(torch.from_numpy(feeds[n]) for n in pipeline.names)).numpy()
+    assert np.isfinite(img).all()
+    assert np.abs(image.astype(int) - expected).max() <= 1
+
+
+def test_a_dead_channel_stays_dead_and_no_more(tmp_path: Path) -> None:
+    generator = shaped(variant("skip"))
+    generator.synthesis.blocks[1].conv1.weight[3] = 0
+    exported = Exported(generator, tmp_path / "model.onnx")
+    feeds = exported.feeds(np.random.default_rng(2).standard_normal((2, 24), np.float32))
+    pipeline = graph.Pipeline(generator)
+
+    image, _ = exported.run(feeds)
+
+    expected = pipeline(*(torch.from_numpy(feeds[n]) for n in pipeline.names)).numpy()
+    assert np.abs(image.astype(int) - expected).max() <= 1
+
+
 @pytest.mark.parametrize("shift", [(0, 0), (1, 0), (0, 3), (-2, 5), (8, -9)])
 def test_shifted_noise_is_rolled(shift: tuple[int, int]) -> None:
     stored = torch.randn(8, 8)

@@ -14,7 +14,7 @@ from nonesuch.errors import CheckpointError
 from nonesuch_export import network
 from nonesuch_export.checkpoint import Checkpoint, read
 from nonesuch_export.network import Config, Generator
-from nonesuch_export.network.stylegan2 import channel_widths
+from nonesuch_export.network.config import channel_widths
 
 SMALL = Config(
     resolution=16,
@@ -138,8 +138,20 @@ def _changed(**changes: Any) -> Checkpoint:
         ({"config": {"resolution": 17}}, "resolution 17, expected a power of two"),
         ({"config": {"activation": "gelu"}}, "activation 'gelu', expected linear, relu"),
         ({"config": {"widths": [8, 8]}}, "widths"),
-        ({"config": {"resolution": "big"}}, "does not fit StyleGAN2"),
-        ({"arrays": {"extra": np.zeros(3)}}, "tensor extra has no place"),
+        ({"config": {"conv_clamp": float("nan")}}, "conv_clamp nan, expected a positive number"),
+        ({"config": {"conv_clamp": -1}}, "conv_clamp -1, expected a positive number"),
+        ({"config": {"lr_multiplier": 0}}, "lr_multiplier 0, expected a positive number"),
+        ({"config": {"widths": [12, -1, 8]}}, "widths a tuple, expected one a block"),
+        ({"config": {"widths": 12}}, "widths 12, expected one a block"),
+        ({"config": {"z_dim": 1.5}}, "z_dim 1.5, expected 1 to"),
+        ({"config": {"channels": True}}, "channels True, expected 1, 3 or 4"),
+        ({"config": {"use_noise": "aaa"}}, "use_noise 'aaa', expected true or false"),
+        ({"config": {"resample_filter": [[0.5, 0.5]]}}, "resample_filter a tuple, expected num"),
+        ({"config": {"resample_filter": []}}, "resample_filter a tuple, expected numbers"),
+        ({"config": {"resample_filter": [1, float("inf")]}}, "resample_filter a tuple"),
+        ({"config": {"mapping_widths": [8] * 100}}, "mapping_widths a tuple, expected at most"),
+        ({"config": {"resolution": "big"}}, "resolution 'big', expected a power"),
+        ({"arrays": {"extra": np.zeros(3)}}, "tensor 'extra' has no place"),
         ({"arrays": {"mapping.fc0.bias": np.zeros(3)}}, r"mapping.fc0.bias is \(3,\), expected"),
     ],
 )

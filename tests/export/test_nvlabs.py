@@ -118,6 +118,59 @@ def test_layers_that_disagree_are_refused(tmp_path: Path) -> None:
         read(_file(tmp_path, forge.pickled(forge.shaped(SMALL), G_ema=module)))
 
 
+def _states(module: Any, path: str) -> dict[str, Any]:
+    """The state of a part of a forged generator, by dotted name."""
+    state: dict[str, Any] = module.meta["state"]
+    for name in path.split("."):
+        state = state["_modules"][name].meta["state"]
+    return state
+
+
+@pytest.mark.parametrize(
+    ("path", "attribute", "value", "message"),
+    [
+        ("synthesis.b8.conv0.affine", "activation", "lrelu", "activation 'lrelu', expected 'lin"),
+        ("synthesis.b8.conv0.affine", "bias_gain", 0.5, "bias_gain 0.5, expected 1.0"),
+        ("synthesis.b8.conv0", "act_gain", 3.0, "act_gain 3.0, expected 1.41"),
+        ("synthesis.b4.torgb", "weight_gain", 10**400, "int too large"),
+        ("mapping.fc0", "bias_gain", 10**400, "bias_gain differs between layers"),
+        ("synthesis.b8.conv0", "conv_clamp", b"x", "conv_clamp differs between layers"),
+        ("mapping", "num_layers", True, "num_layers is True, no size"),
+    ],
+)
+def test_attributes_in_force_are_checked(
+    tmp_path: Path, path: str, attribute: str, value: Any, message: str
+) -> None:
+    module = forge.module(forge.shaped(SMALL))
+    _states(module, path)[attribute] = value
+
+    with pytest.raises(CheckpointError, match=message):
+        network.build(read(_file(tmp_path, forge.pickled(forge.shaped(SMALL), G_ema=module))))
+
+
+@pytest.mark.parametrize(
+    ("path", "table", "name", "value"),
+    [
+        ("synthesis.b4.conv1", "_parameters", "weight", None),
+        ("synthesis.b4.conv1", "_parameters", "weight", torch.zeros(())),
+        ("synthesis.b4.conv1", "_parameters", "weight", torch.zeros(12, 0, 3, 3)),
+        ("mapping.fc0", "_parameters", "weight", torch.zeros(28, 0)),
+        ("mapping.fc0", "_parameters", "weight", 7),
+        ("synthesis.b8.conv0", "_buffers", "noise_const", "text"),
+        ("synthesis.b8.conv0", "_buffers", "resample_filter", torch.zeros(())),
+        ("synthesis.b8.conv0", "_modules", "affine", 5),
+    ],
+)
+def test_tensors_that_are_none_end_in_one_sentence(
+    tmp_path: Path, path: str, table: str, name: str, value: Any
+) -> None:
+    module = forge.module(forge.shaped(SMALL))
+    _states(module, path)[table][name] = value
+
+    with pytest.raises(CheckpointError, match=r"network.pkl: "):
+        network.build(read(_file(tmp_path, forge.pickled(forge.shaped(SMALL), G_ema=module))))
+
+
 def test_other_learning_rate_gains_are_refused(tmp_path: Path) -> None:
     module = forge.module(forge.shaped(SMALL))
     mapping = module.meta["state"]["_modules"]["mapping"].meta["state"]
@@ -134,8 +187,19 @@ def test_modules_shared_without_end_are_refused() -> None:
     def doubled(part: nvlabs.Module, _: int) -> nvlabs.Module:
         return nvlabs.Module({**meta, "state": {**empty, "_modules": {"a": part, "b": part}}})
 
-    with pytest.raises(CheckpointError, match="modules"):  # 2⁶⁴ of them, if all were walked
-        functools.reduce(doubled, range(64), nvlabs.Module(meta))
+    bomb = functools.reduce(doubled, range(16), nvlabs.Module(meta))
+
+    with pytest.raises(CheckpointError, match="over 5000 modules"):  # 2¹⁶ of them, if all counted
+        list(bomb.walk())
+
+
+def test_modules_that_hold_each_other_are_refused() -> None:
+    tables: dict[str, Any] = {"_parameters": {}, "_buffers": {}, "_modules": {}}
+    meta = {"type": "class", "version": 6, "class_name": "M", "state": tables}
+    tables["_modules"]["self"] = nvlabs.Module(meta)
+
+    with pytest.raises(CheckpointError, match="20 levels"):
+        list(nvlabs.Module(meta).walk())
 
 
 def test_stylegan3_is_named() -> None:

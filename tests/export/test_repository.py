@@ -134,6 +134,31 @@ def test_a_full_disk_leaves_the_repository_as_it_was(
     assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")} == before
 
 
+def test_moving_that_is_broken_off_puts_the_old_models_back(
+    checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = Plan(name="faces", repository=tmp_path)
+    old = build(checkpoint, plan).card
+    rename, count = Path.rename, iter(range(100))
+
+    def interrupted(self: Path, target: Path) -> Path:
+        if next(count) == 5:  # in the middle of the third model
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        build(network.freeze(forge.shaped(SMALL, seed=7), "other"), plan)
+    monkeypatch.undo()
+
+    text = (tmp_path / "faces" / "1" / "card.json").read_text(encoding="utf-8")
+    assert sorted(p.name for p in tmp_path.iterdir()) == MODELS
+    assert Card.from_json(text) == old
+    assert parity.compare(
+        network.build(checkpoint), tmp_path / "faces_generator" / "1" / "model.onnx"
+    ).passed
+
+
 @pytest.mark.parametrize("name", ["", "a/b", "faces_sampler", "-x", "ü", "x" * 64])
 def test_names_that_cannot_be_folders_are_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(InvalidRequest, match="is no model name"):

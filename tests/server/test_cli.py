@@ -16,6 +16,8 @@ import numpy as np
 import pytest
 from tritonclient.grpc import InferenceServerClient, InferInput
 
+from nonesuch_server.watch import stubs
+
 MAIN = [sys.executable, "-c", "from nonesuch_server.cli import main; main()"]
 ANY_PORT = ["--grpc-port", "0", "--http-port", "0", "--metrics-port", "0"]
 
@@ -58,11 +60,15 @@ def _until(condition: Callable[[], bool], limit_s: float = 20) -> None:
         time.sleep(0.02)
 
 
-def _slept(address: str, seconds: float) -> object:
+def _row(*values: float) -> InferInput:
     tensor = InferInput("x", [1, 2], "FP32")
-    tensor.set_data_from_numpy(np.array([[seconds, 7]], np.float32))
+    tensor.set_data_from_numpy(np.array([values], np.float32))
+    return tensor
+
+
+def _slept(address: str, seconds: float) -> object:
     with InferenceServerClient(address) as client:
-        return client.infer("sleep", [tensor]).as_numpy("y").tolist()
+        return client.infer("sleep", [_row(seconds, 7)]).as_numpy("y").tolist()
 
 
 def _child(pid: int) -> int:
@@ -147,6 +153,48 @@ def test_a_server_that_dies_ends_the_command_with_3(
     assert output == ""
 
 
+def _stub(server: int, model: str) -> int:
+    return next(pid for pid, name in stubs(server).items() if name == model)
+
+
+@pytest.mark.triton
+@pytest.mark.usefixtures("runtime")
+@pytest.mark.parametrize("command", [(), ("sleep", "60")], ids=["alone", "beside a command"])
+def test_a_model_whose_process_is_killed_answers_again_and_is_named(
+    repository: Callable[..., Path], tmp_path: Path, command: Sequence[str]
+) -> None:
+    ready = tmp_path / "ready.json"
+    with _running(repository("plus", "twice", "both"), ready, command) as process:
+        server = _child(process.pid)
+        with InferenceServerClient(json.loads(ready.read_text())["grpc"]) as client:
+            os.kill(_stub(server, "twice"), signal.SIGKILL)
+            _until(lambda: not client.is_model_ready("both"))
+            _until(lambda: client.is_model_ready("both"))
+            answer = client.infer("both", [_row(1, 2)]).as_numpy("z").tolist()
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=20)
+
+    assert answer == [[4.0, 6.0]]
+    assert "The process of model 'twice' is gone; loading the model again." in errors.splitlines()
+
+
+@pytest.mark.triton
+@pytest.mark.usefixtures("runtime")
+def test_a_model_that_cannot_be_loaded_again_ends_the_command_with_3(
+    repository: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder, ready = repository("plus"), tmp_path / "ready.json"
+    with _running(folder, ready) as process:
+        (folder / "plus/1/model.py").write_text("imprt this", encoding="utf-8")
+        os.kill(_stub(_child(process.pid), "plus"), signal.SIGKILL)
+        _, errors = process.communicate(timeout=20)
+
+    assert process.returncode == 3
+    said = "Error: model 'plus' lost its process and does not load again: "
+    assert errors.splitlines()[-1].startswith(said)
+    assert "invalid syntax" in errors.splitlines()[-1]
+
+
 @pytest.mark.triton
 @pytest.mark.usefixtures("runtime")
 def test_the_exit_status_of_the_command_is_ours(repository: Callable[..., Path]) -> None:
@@ -179,6 +227,30 @@ def test_a_repository_that_is_missing_or_empty_ends_with_3(tmp_path: Path) -> No
         f"Error: there is no folder {tmp_path}/none; name another with --repository\n"
     )
     assert f"Error: {tmp_path} holds no model; " in empty.stderr
+
+
+@pytest.mark.parametrize("timeout_s", ["0", "-1", "nan", "inf", "soon"])
+def test_a_timeout_that_is_no_span_of_time_is_a_wrong_use(tmp_path: Path, timeout_s: str) -> None:
+    done = _ended("run", "--repository", tmp_path, "--timeout-s", timeout_s)
+
+    said = f"{timeout_s} is no span of time, expected seconds above 0"
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].endswith(said)
+
+
+@pytest.mark.triton
+@pytest.mark.usefixtures("runtime")
+def test_a_host_that_is_none_is_named(repository: Callable[..., Path]) -> None:
+    done = _ended("run", "--repository", repository("plus"), "--host", "no-such-host.invalid")
+
+    assert done.returncode == 3
+    assert done.stderr.startswith("Error: cannot listen on 'no-such-host.invalid': ")
+
+
+def test_the_module_runs_as_a_program() -> None:
+    command = [sys.executable, "-m", "nonesuch_server.cli", "--help"]
+
+    assert subprocess.check_output(command, text=True).startswith("Usage: ")
 
 
 def test_a_traceback_is_shown_with_debug_alone(tmp_path: Path) -> None:

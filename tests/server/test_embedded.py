@@ -5,6 +5,7 @@ import signal
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -136,6 +137,26 @@ def test_a_taken_port_is_named_with_its_flag(models: Path, runtime: Runtime, fla
 
         with pytest.raises(SetupError, match=rf"port {port} is taken; .* with --{flag}-port"):
             Embedded(models, runtime, listen).start()
+
+
+def test_a_name_stands_for_its_ipv4_address(
+    repository: Callable[..., Path], runtime: Runtime, anywhere: Listen
+) -> None:
+    named = replace(anywhere, host="localhost")
+
+    with Embedded(repository("plus"), runtime, named) as server:
+        assert server.listen.host == "127.0.0.1"
+
+
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "::1", "a..b"])
+def test_a_host_without_an_ipv4_address_is_refused_by_name(anywhere: Listen, host: str) -> None:
+    with pytest.raises(SetupError, match=f"cannot listen on '{host}': .*; give an IPv4 address"):
+        replace(anywhere, host=host).settled()
+
+
+def test_a_host_that_is_empty_is_refused() -> None:
+    with pytest.raises(InvalidRequest, match="host is empty"):
+        Listen(host="")
 
 
 def test_ports_that_are_none_or_the_same_are_refused() -> None:

@@ -6,8 +6,9 @@ package knows numpy only: torch appears first in `nonesuch_export.network`.
 
 import hashlib
 from pathlib import Path
+from typing import BinaryIO, NoReturn
 
-from nonesuch.errors import CheckpointError, UnsupportedCheckpoint
+from nonesuch.errors import CheckpointError, UnsafeCheckpoint, UnsupportedCheckpoint
 from nonesuch_export.checkpoint import native, nvlabs
 from nonesuch_export.checkpoint.record import Checkpoint, Provenance
 
@@ -43,11 +44,25 @@ def _read(path: Path) -> Checkpoint:
         elif start[:2] == b"PK":
             raise UnsupportedCheckpoint("this is a torch zip file, which is not supported yet")
         else:
-            raise CheckpointError("this is neither a pickle nor a safetensors file")
+            _refuse(stream)
         stream.seek(0)
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     source = Provenance(file=path.name, sha256=digest, format=form, remarks=tuple(remarks))
     return Checkpoint(family=family, config=config, arrays=arrays, provenance=source, **words)
+
+
+def _refuse(stream: BinaryIO) -> NoReturn:
+    """Say what is wrong with a file of no known format.
+
+    A pickle of the oldest protocols has no mark of its own; one that is unsafe is named as such.
+    """
+    try:
+        nvlabs.read(stream)
+    except UnsafeCheckpoint:
+        raise
+    except CheckpointError:
+        pass
+    raise CheckpointError("this is neither a pickle nor a safetensors file")
 
 
 def _is_safetensors(start: bytes) -> bool:

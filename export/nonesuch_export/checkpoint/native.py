@@ -50,7 +50,7 @@ def _description(text: str) -> tuple[str, dict[str, Any], dict[str, str | None]]
             said = {name: described.get(name) for name in ("licence", "about")}
             return family, config, {n: v if isinstance(v, str) else None for n, v in said.items()}
         case {"format": int(number)} if number > _FORMAT:
-            raise UnsupportedCheckpoint(f"the file has format {number}; update nonesuch")
+            raise UnsupportedCheckpoint("the file's format is newer; update nonesuch")
     raise CheckpointError("the file's metadata lacks format, family or config")
 
 
@@ -68,9 +68,11 @@ def write(checkpoint: Checkpoint, path: Path) -> None:
     }
     arrays = {name: np.array(a, order="C") for name, a in checkpoint.arrays.items()}
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".nonesuch-") as folder:
             aside = Path(folder) / path.name
             save_file(arrays, aside, metadata={_KEY: json.dumps(described)})
             aside.replace(path)
     except (OSError, SafetensorError) as exc:
-        raise ExportError(f"{path} cannot be written: {exc}") from exc
+        reason = exc.strerror if isinstance(exc, OSError) else None
+        raise ExportError(f"{path} cannot be written: {reason or exc}") from exc

@@ -6,14 +6,14 @@ the repositories. The Python source that each module carries along is passed ove
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from nonesuch.errors import CheckpointError, UnsupportedCheckpoint
-from nonesuch_export.checkpoint.tensors import NUMPY_NAMES, TORCH_NAMES, Array
-from nonesuch_export.checkpoint.unpickle import Bounded, Make, load
+from nonesuch_export.checkpoint.tensors import NUMPY_NAMES, TORCH_NAMES, Array, NumpyArray
+from nonesuch_export.checkpoint.unpickle import Bounded, Make, load, plain
 
 _MAPPING_OPTIONS = frozenset({
     "num_layers", "embed_features", "layer_features", "activation", "lr_multiplier", "w_avg_beta"
@@ -28,6 +28,11 @@ _GENERATOR_OPTIONS = _SYNTHESIS_OPTIONS | {
     "synthesis_kwargs",
 }  # fmt: skip
 
+# Of the authors' activations; those that halve a signal's power make up for it.
+_ACTIVATION_GAINS = {
+    **dict.fromkeys(("linear", "tanh", "sigmoid", "elu", "selu", "softplus"), 1.0),
+    **dict.fromkeys(("relu", "lrelu", "swish"), math.sqrt(2.0)),
+}
 _MAX_MODULES = 5_000  # a 1024² generator with its discriminator has some two hundred
 _MAX_DEPTH = 20
 
@@ -42,20 +47,25 @@ class Module:
                 self._state = state
             case _:
                 raise CheckpointError("a module's description is not of version 6")
-        self.children: dict[str, Module] = {
-            key: child for key, child in self._table("_modules").items() if child is not None
-        }
-        self.tensors: dict[str, Array] = {
-            key: value
-            for table in ("_parameters", "_buffers")
-            for key, value in self._table(table).items()
-            if value is not None
-        }
-        below = [child for child in self.children.values() if isinstance(child, Module)]
-        self._count: int = 1 + sum(child._count for child in below)
-        self._depth: int = 1 + max((child._depth for child in below), default=0)
-        if self._count > _MAX_MODULES or self._depth > _MAX_DEPTH:  # parts may be shared
-            raise CheckpointError(f"over {_MAX_MODULES} modules or {_MAX_DEPTH} levels of them")
+
+    @property
+    def children(self) -> dict[str, "Module"]:
+        """The parts that are there; raises CheckpointError for one that is no module."""
+        parts = {name: part for name, part in self._table("_modules").items() if part is not None}
+        for name, part in parts.items():
+            if not isinstance(part, Module):
+                raise CheckpointError(f"part {_shown(name)} of {self.class_name} is no module")
+        return parts
+
+    @property
+    def tensors(self) -> dict[str, Array]:
+        """Parameters and buffers that are there; raises CheckpointError for what is no array."""
+        stored = {**self._table("_parameters"), **self._table("_buffers")}
+        arrays = {name: _array(value) for name, value in stored.items() if value is not None}
+        for name, array in arrays.items():
+            if array is None or not array.size:
+                raise CheckpointError(f"{_shown(name)} of {self.class_name} is no tensor of values")
+        return {name: array for name, array in arrays.items() if array is not None}
 
     def _table(self, name: str) -> dict[str, Any]:
         table = self._state.get(name)
@@ -68,28 +78,58 @@ class Module:
         return self._state.get(name, default)
 
     def child(self, name: str) -> "Module":
-        if not isinstance(found := self.children.get(name), Module):
+        if name not in (children := self.children):
             raise CheckpointError(f"module {self.class_name} has no part {name!r}")
-        return found
+        return children[name]
+
+    def shape(self, name: str, axes: int) -> tuple[int, ...]:
+        """The shape of a tensor that must be there, with as many axes."""
+        if name not in (tensors := self.tensors):
+            raise CheckpointError(f"tensor {name!r} of a {self.class_name} is missing")
+        if tensors[name].ndim != axes:
+            raise CheckpointError(f"{name!r} of a {self.class_name} has {tensors[name].ndim} axes")
+        return tensors[name].shape
 
     def integer(self, name: str) -> int:
         if type(value := self.get(name)) is not int or not 0 <= value < 2**20:
             raise CheckpointError(f"{self.class_name}.{name} is {_shown(value)}, no size")
         return value
 
-    def walk(self, prefix: str = "") -> Iterator[tuple[str, "Module"]]:
-        """This module and all below it with dotted names, parents first."""
-        yield prefix, self
-        for name, child in self.children.items():
-            if not isinstance(child, Module):
-                raise CheckpointError(f"part {name!r} of {self.class_name} is no module")
-            yield from child.walk(f"{prefix}.{name}" if prefix else name)
+    def walk(self) -> Iterator[tuple[str, "Module"]]:
+        """This module and all below it with dotted names, parents first.
+
+        Parts may be shared, and may even hold each other: raises CheckpointError where there
+        are more than any network has.
+        """
+        waiting: list[tuple[tuple[str, ...], Module]] = [((), self)]
+        for _ in range(_MAX_MODULES):
+            if not waiting:
+                return
+            path, module = waiting.pop()
+            yield ".".join(path), module
+            if len(path) == _MAX_DEPTH:
+                break
+            below = [((*path, str(name)), part) for name, part in module.children.items()]
+            waiting += reversed(below)
+        raise CheckpointError(f"over {_MAX_MODULES} modules or {_MAX_DEPTH} levels of them")
+
+
+def _array(value: Any) -> Array | None:
+    if isinstance(value, NumpyArray):
+        value = value.value
+    return value if isinstance(value, np.ndarray) else None
 
 
 def _shown(value: Any) -> str:
     """A value of the file for a message; never the repr of something large."""
     simple = isinstance(value, str | int | float | bool | None)
     return repr(value)[:60] if simple else f"a {type(value).__name__}"
+
+
+def _dict(items: Any = ()) -> dict[Any, Any]:
+    made = dict(items)
+    plain(made)
+    return made
 
 
 def _latin1(text: str, *_: Any) -> bytes:
@@ -100,10 +140,10 @@ def _latin1(text: str, *_: Any) -> bytes:
 _NAMES: dict[str, Make] = {
     **NUMPY_NAMES,
     **TORCH_NAMES,
-    "collections.OrderedDict": lambda items=(): dict(items),
-    "dnnlib.util.EasyDict": lambda items=(): dict(items),
-    "builtins.set": lambda items=(): set(items),
-    "__builtin__.set": lambda items=(): set(items),  # Python 2's name, as protocol 2 writes it
+    "collections.OrderedDict": _dict,
+    "dnnlib.util.EasyDict": _dict,
+    "builtins.set": lambda items=(): set(plain(items)),
+    "__builtin__.set": lambda items=(): set(plain(items)),  # what protocol 2 calls it
     "_codecs.encode": _latin1,
     "torch_utils.persistence._reconstruct_persistent_obj": Module,
 }
@@ -132,7 +172,7 @@ def read(stream: BinaryIO) -> Parts:
         raise UnsupportedCheckpoint("the generator is neither a StyleGAN2 nor a StyleGAN3")
     try:
         config, arrays = _stylegan2(generator)
-    except (TypeError, ValueError, AttributeError) as exc:
+    except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError) as exc:
         raise CheckpointError(f"the generator's attributes do not fit together: {exc}") from exc
     return "stylegan2", config, arrays, remarks
 
@@ -154,8 +194,8 @@ def _stylegan2(generator: Module) -> tuple[dict[str, Any], dict[str, Array]]:
         "activation": _common(convolutions, "activation"),
         "conv_clamp": _common(convolutions + colours, "conv_clamp"),
         "use_noise": _common(convolutions, "use_noise"),
-        "kernel_size": convolutions[0].tensors["weight"].shape[-1],
-        "widths": [_rows(b.child("conv1").tensors, "weight") for b in blocks],
+        "kernel_size": blocks[0].child("conv1").shape("weight", 4)[-1],
+        "widths": [block.child("conv1").shape("weight", 4)[0] for block in blocks],
         "resample_filter": _filter([*blocks, *(b.child("conv0") for b in blocks[1:])]),
         **_mapping(mapping),
     }
@@ -175,18 +215,12 @@ def _mapping(mapping: Module) -> dict[str, Any]:
     layers = [mapping.child(f"fc{i}") for i in range(count)]
     embed = mapping.children.get("embed")
     return {
-        "mapping_widths": [_rows(layer.tensors, "weight") for layer in layers],
+        "mapping_widths": [layer.shape("weight", 2)[0] for layer in layers],
         "mapping_activation": _common(layers, "activation", default="lrelu"),
         "lr_multiplier": float(_common(layers, "bias_gain", default=0.01)),
-        "embed_width": _rows(embed.tensors, "weight") if embed else 0,
+        "embed_width": embed.shape("weight", 2)[0] if embed else 0,
         "has_w_avg": "w_avg" in mapping.tensors,
     }
-
-
-def _rows(tensors: Mapping[str, Array], name: str) -> int:
-    if name not in tensors:
-        raise CheckpointError(f"tensor {name!r} of a layer is missing")
-    return int(tensors[name].shape[0])
 
 
 def _common(modules: list[Module], name: str, default: Any = None) -> Any:
@@ -201,6 +235,8 @@ def _common(modules: list[Module], name: str, default: Any = None) -> Any:
 def _filter(modules: list[Module]) -> list[Any]:
     """The resampling filter in force, normalised, as nested lists."""
     filters = [m.tensors["resample_filter"] for m in modules if "resample_filter" in m.tensors]
+    if not filters:
+        raise CheckpointError("tensor 'resample_filter' is missing in all layers")
     if any(not np.array_equal(filters[0], f) for f in filters):
         raise UnsupportedCheckpoint("resample_filter differs between layers")
     values: list[Any] = filters[0].astype(np.float64).tolist()
@@ -223,16 +259,30 @@ def _refuse_unknown_options(generator: Module) -> None:
 
 
 def _check_gains(generator: Module) -> None:
-    """Refuse learning-rate gains other than those that the networks here compute."""
+    """Refuse attributes in force other than those that the networks here compute with."""
     for name, module in generator.walk():
         weight = module.tensors.get("weight")
-        stored = module.get("weight_gain")
-        if weight is None or stored is None:
+        if weight is None:
             continue
-        multiplier = module.get("bias_gain", 1.0)
-        expected = multiplier / math.sqrt(math.prod(weight.shape[1:]))
-        if not math.isclose(stored, expected, rel_tol=1e-6):
-            raise UnsupportedCheckpoint(f"{name} has weight_gain {stored}, expected {expected}")
+        is_mapping = name.startswith("mapping.fc")
+        multiplier = module.get("bias_gain", 1.0) if is_mapping else 1.0
+        expected: dict[str, Any] = {"bias_gain": multiplier}
+        expected["weight_gain"] = multiplier / math.sqrt(math.prod(weight.shape[1:]))
+        if name.endswith((".affine", ".embed")):
+            expected["activation"] = "linear"
+        if module.get("activation") in _ACTIVATION_GAINS:
+            expected["act_gain"] = _ACTIVATION_GAINS[module.get("activation")]
+        for attribute, value in expected.items():
+            stored = module.get(attribute, value)
+            if stored != value and not _close(stored, value):
+                raise UnsupportedCheckpoint(
+                    f"{name} has {attribute} {_shown(stored)}, expected {_shown(value)}"
+                )
+
+
+def _close(stored: Any, value: Any) -> bool:
+    numbers = isinstance(stored, int | float) and isinstance(value, int | float)
+    return numbers and math.isclose(stored, value, rel_tol=1e-6)
 
 
 def _arrays(generator: Module) -> dict[str, Array]:

@@ -19,6 +19,7 @@ Array = NDArray[Any]
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
+_STEPS = 1000  # a container takes some sixty
 _SCALARS = frozenset({"b1", "f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8"})
 _ELEMENTS: dict[str, np.dtype[Any]] = {
     "torch.FloatStorage": np.dtype("<f4"),
@@ -31,8 +32,17 @@ _ELEMENTS: dict[str, np.dtype[Any]] = {
 }
 
 
-def storage(blob: bytes) -> Array:
-    """The elements of one nested torch storage, [count], read-only.
+class Storage:
+    """The elements that tensors are views of; made by `storage` only."""
+
+    __slots__ = ("values",)
+
+    def __init__(self, values: Array) -> None:
+        self.values = values  # [count], read-only
+
+
+def storage(blob: bytes) -> Storage:
+    """The elements of one nested torch storage.
 
     Raises CheckpointError where the container is damaged, UnsafeCheckpoint where one of its
     pickles names more than a storage type.
@@ -40,17 +50,21 @@ def storage(blob: bytes) -> Array:
     if not isinstance(blob, bytes):
         raise CheckpointError("a torch storage is no byte string")
     raw = io.BytesIO(blob)
-    stream = Bounded(raw)
+    stream = Bounded(raw, _STEPS)
     if (load(stream, {}), load(stream, {})) != (_MAGIC, _PROTOCOL):
         raise CheckpointError("a torch storage does not begin with torch's magic number")
-    if not load(stream, {}).get("little_endian", True):
+    system = load(stream, {})
+    if not isinstance(system, dict) or not system.get("little_endian", True):
         raise CheckpointError("a torch storage is big-endian; save the file again on x86 or ARM")
-    dtype, count = load(stream, _STORAGE_TYPES, persistent=_described)
+    described = load(stream, _STORAGE_TYPES, persistent=_Description)
+    if not isinstance(described, _Description):
+        raise CheckpointError("a torch storage has no description")
+    dtype, count = described.dtype, described.count
     load(stream, {})  # the list of keys, of which there is one
     stored = int.from_bytes(raw.read(8), "little")
     if stored != count or len(blob) - raw.tell() != count * dtype.itemsize:
         raise CheckpointError(f"a torch storage of {count} elements holds another number")
-    return np.frombuffer(blob, dtype, offset=raw.tell())
+    return Storage(np.frombuffer(blob, dtype, offset=raw.tell()))
 
 
 def _no_storage(*_: Any) -> None:
@@ -60,33 +74,36 @@ def _no_storage(*_: Any) -> None:
 _STORAGE_TYPES: dict[str, Make] = dict.fromkeys(_ELEMENTS, _no_storage)
 
 
-def _described(persistent_id: Any) -> tuple[np.dtype[Any], int]:
+class _Description:
     """Element type and count from ('storage', type, key, location, count, view)."""
-    try:
+
+    def __init__(self, persistent_id: Any) -> None:
         word, kind, _, _, count, _ = persistent_id
-    except (TypeError, ValueError) as exc:
-        raise CheckpointError("a torch storage has no description") from exc
-    if word != "storage" or not isinstance(kind, Name) or type(count) is not int or count < 0:
-        raise CheckpointError("a torch storage has an unknown description")
-    return _ELEMENTS[kind.path], count
+        if word != "storage" or not isinstance(kind, Name) or type(count) is not int or count < 0:
+            raise CheckpointError("a torch storage has an unknown description")
+        self.dtype = _ELEMENTS[kind.path]
+        self.count = count
 
 
 def tensor(
-    elements: Array, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: Any
+    elements: Storage, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: Any
 ) -> Array:
     """A view of `size` into a storage, as `torch._utils._rebuild_tensor_v2` makes it.
 
     Raises CheckpointError where the view leaves the storage, or repeats its elements.
     """
+    if not isinstance(elements, Storage):  # a view of a view could reach beyond both
+        raise CheckpointError("a tensor is no view of a storage")
+    values = elements.values
     numbers = (offset, *size, *stride)
     if len(size) != len(stride) or not all(type(n) is int and n >= 0 for n in numbers):
         raise CheckpointError(f"a tensor has size {size} and stride {stride}")
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
     count = math.prod(size)
-    if count and (last >= len(elements) or count > len(elements)):
-        raise CheckpointError(f"a tensor of size {size} leaves its storage of {len(elements)}")
-    steps = tuple(step * elements.itemsize for step in stride)
-    return np.lib.stride_tricks.as_strided(elements[offset:], size, steps, writeable=False)
+    if count and (last >= len(values) or count > len(values)):
+        raise CheckpointError(f"a tensor of size {size} leaves its storage of {len(values)}")
+    steps = tuple(step * values.itemsize for step in stride)
+    return np.lib.stride_tricks.as_strided(values[offset:], size, steps, writeable=False)
 
 
 def parameter(values: Array, *_: Any) -> Array:

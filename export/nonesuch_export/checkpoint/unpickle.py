@@ -9,15 +9,15 @@ makes an inert value. Nothing is ever imported, and no other callable can be rea
 import io
 import pickletools
 import warnings
-from collections.abc import Callable, Mapping
-from itertools import islice
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, BinaryIO, Protocol, cast, runtime_checkable
 
 from nonesuch.errors import CheckpointError, UnsafeCheckpoint
 
 Make = Callable[..., Any]
 
-MAX_OPCODES = 20_000_000  # what follows is not read; published checkpoints have some 100,000
+MAX_STEPS = 500_000  # to read one pickle; published checkpoints take less than 100,000
+_SPARE_BYTES = 64 * 2**20
 
 # What malformed streams raise inside genops and on our stack.
 _DAMAGE = (ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError, MemoryError)
@@ -41,16 +41,25 @@ class Name:
 
 
 class Bounded:
-    """A stream that refuses to promise more bytes than it holds.
+    """A stream that refuses to promise more bytes than it holds, and bounds what reading costs.
 
     A forged length would otherwise make a reader allocate it before finding the end.
     """
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: BinaryIO, steps: int = MAX_STEPS) -> None:
         self._stream = stream
         start = stream.tell()
         self._end = stream.seek(0, io.SEEK_END)
         stream.seek(start)
+        self._steps = steps
+        self._bytes = 2 * self._end + _SPARE_BYTES
+
+    def spend(self, steps: int, copied: int = 0) -> None:
+        """Take steps and copied bytes off what is allowed; raises CheckpointError at its end."""
+        self._steps -= steps
+        self._bytes -= copied
+        if self._steps < 0 or self._bytes < 0:
+            raise CheckpointError("the pickle takes more steps to read than any checkpoint")
 
     def read(self, size: int) -> bytes:
         left = self._end - self._stream.tell()
@@ -74,16 +83,26 @@ def load(
     of a persistent id. Raises UnsafeCheckpoint for any other name or a way of calling that data
     does not need, CheckpointError where the stream is damaged.
     """
-    machine = _Machine(names, persistent)
+    machine = _Machine(names, persistent, stream)
     opcodes = pickletools.genops(cast(BinaryIO, stream))  # it uses what Bounded has
     try:
         with warnings.catch_warnings():  # of odd escapes in strings that are refused anyway
             warnings.simplefilter("ignore")
-            for opcode, arg, _ in islice(opcodes, MAX_OPCODES):
+            for opcode, arg, _ in opcodes:
+                stream.spend(1)
                 machine.step(opcode.name, arg)
         return machine.stack.pop()
     except _DAMAGE as exc:
         raise CheckpointError(f"the pickle is damaged or cut short: {_brief(exc)}") from exc
+
+
+def plain(keys: Iterable[Any]) -> list[Any]:
+    """Keys of a dict or members of a set; must be simple, hashing others can take for ever."""
+    found = list(keys)
+    for key in found:
+        if not isinstance(key, str | bytes | int | float | None):
+            raise TypeError(f"a {type(key).__name__} is a key or a member of a set")
+    return found
 
 
 def _brief(exc: BaseException) -> str:
@@ -93,8 +112,11 @@ def _brief(exc: BaseException) -> str:
 class _Machine:
     """The pickle virtual machine, reduced to data."""
 
-    def __init__(self, names: Mapping[str, Make], persistent: Callable[[Any], Any] | None) -> None:
+    def __init__(
+        self, names: Mapping[str, Make], persistent: Callable[[Any], Any] | None, stream: Bounded
+    ) -> None:
         self.stack: list[Any] = []
+        self._stream = stream
         self._marks: list[int] = []
         self._memo: dict[int, Any] = {}
         self._names = names
@@ -145,19 +167,23 @@ class _Machine:
         target = self.stack[-1]
         if not isinstance(target, dict) or len(items) % 2:
             raise TypeError("pairs for something that is no dict")
-        target.update(zip(items[::2], items[1::2], strict=True))
+        target.update(zip(plain(items[::2]), items[1::2], strict=True))
 
     def add(self, items: list[Any]) -> None:
         target = self.stack[-1]
         if not isinstance(target, set):
             raise TypeError("members for something that is no set")
-        target.update(items)
+        target.update(plain(items))
 
     def find(self, module: Any, name: Any) -> None:
         path = f"{module}.{name}"
         if path not in self._names:
             raise UnsafeCheckpoint(f"the pickle names {path[:120]}, which no checkpoint needs")
         self.stack.append(Name(path, self._names[path]))
+
+    def instance(self, arg: str) -> None:
+        path = arg.replace(" ", ".")[:120]
+        raise UnsafeCheckpoint(f"the pickle names {path}, which no checkpoint needs")
 
     def stack_global(self, _: Any) -> None:
         name, module = self.stack.pop(), self.stack.pop()
@@ -167,6 +193,11 @@ class _Machine:
         args, name = self.stack.pop(), self.stack.pop()
         if not isinstance(name, Name) or not isinstance(args, tuple):
             raise UnsafeCheckpoint("the pickle calls something that is no known name")
+        for arg in args:  # a call may copy it, and it can be handed over again and again
+            if isinstance(arg, list | dict | set | tuple):
+                self._stream.spend(len(arg))
+            elif isinstance(arg, str):
+                self._stream.spend(0, len(arg))
         self.stack.append(name.make(*args))
 
     def build(self, _: Any) -> None:
@@ -213,6 +244,7 @@ _STEPS: dict[str, Callable[[_Machine, Any], None]] = {
     "SETITEMS": lambda m, _: m.update(m.pop_mark()),
     "ADDITEMS": lambda m, _: m.add(m.pop_mark()),
     "GLOBAL": lambda m, arg: m.find(*arg.split(" ", 1)),
+    "INST": _Machine.instance,
     "STACK_GLOBAL": _Machine.stack_global,
     "REDUCE": _Machine.call,
     "NEWOBJ": _Machine.call,

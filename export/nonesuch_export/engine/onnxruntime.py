@@ -38,7 +38,17 @@ class Engine:
         self.inputs = tuple(i.name for i in self._session.get_inputs())
 
     def run(self, feeds: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
-        """The graph's one output for its inputs by name, with a common batch axis."""
-        outputs = self._session.run(None, {name: feeds[name] for name in self.inputs})
+        """The graph's one output for its inputs by name, with a common batch axis.
+
+        Raises ExportError where the inputs are not those of this engine.
+        """
+        if missing := set(self.inputs) - set(feeds):
+            raise ExportError(
+                f"the engine takes {', '.join(sorted(missing))}, which this model lacks"
+            )
+        try:
+            outputs = self._session.run(None, {name: feeds[name] for name in self.inputs})
+        except Exception as exc:  # as above
+            raise ExportError(f"ONNX Runtime cannot run this: {str(exc)[:300]}") from exc
         result: NDArray[Any] = np.asarray(outputs[0])
         return result

@@ -8,7 +8,8 @@ import torch
 
 from nonesuch.errors import CheckpointError, UnsupportedCheckpoint
 from nonesuch_export.checkpoint import Checkpoint, Provenance
-from nonesuch_export.network.stylegan2 import Config, Generator, channel_widths
+from nonesuch_export.network.config import Config, channel_widths
+from nonesuch_export.network.stylegan2 import Generator
 
 __all__ = ["Config", "Generator", "build", "check", "freeze", "untrained"]
 
@@ -26,12 +27,16 @@ def check(checkpoint: Checkpoint) -> Config:
     Raises UnsupportedCheckpoint for a family or configuration that no network here computes,
     CheckpointError where a tensor is missing, left over or of another shape, each by name.
     """
-    if checkpoint.family != Generator.family:
-        raise UnsupportedCheckpoint(f"there is no network for the family {checkpoint.family!r}")
-    config = Config.from_json(checkpoint.config)
-    with torch.device("meta"):  # shapes only, no memory
-        expected = {n: tuple(v.shape) for n, v in Generator(config).state_dict().items()}
-    _compare(expected, checkpoint)
+    try:
+        if checkpoint.family != Generator.family:
+            family = checkpoint.family[:60]
+            raise UnsupportedCheckpoint(f"there is no network for the family {family!r}")
+        config = Config.from_json(checkpoint.config)
+        with torch.device("meta"):  # shapes only, no memory
+            expected = {n: tuple(v.shape) for n, v in Generator(config).state_dict().items()}
+        _compare(expected, checkpoint)
+    except CheckpointError as exc:
+        raise type(exc)(f"{checkpoint.provenance.file}: {exc}") from exc
     return config
 
 
@@ -70,14 +75,14 @@ def untrained(
 
 
 def _compare(expected: dict[str, tuple[int, ...]], checkpoint: Checkpoint) -> None:
-    file, arrays = checkpoint.provenance.file, checkpoint.arrays
+    arrays = checkpoint.arrays
     for name, shape in expected.items():
         if name not in arrays:
-            raise CheckpointError(f"{file}: tensor {name} is missing")
+            raise CheckpointError(f"tensor {name} is missing")
         if arrays[name].shape != shape:
-            raise CheckpointError(f"{file}: {name} is {arrays[name].shape}, expected {shape}")
+            raise CheckpointError(f"tensor {name} is {arrays[name].shape}, expected {shape}")
     for name in sorted(set(arrays) - set(expected)):
-        raise UnsupportedCheckpoint(f"{file}: tensor {name[:80]} has no place in the network")
+        raise UnsupportedCheckpoint(f"tensor {name[:80]!r} has no place in the network")
 
 
 def _loaded(array: Any) -> torch.Tensor:

@@ -4,98 +4,14 @@ Parameter names are those of the authors' modules, so that weights move between 
 """
 
 import math
-from collections.abc import Mapping as MappingOf
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
-from nonesuch.errors import UnsupportedCheckpoint
+from nonesuch_export.network.config import Config
 from nonesuch_export.network.mapping import Mapping
 from nonesuch_export.network.ops import ACTIVATIONS, HOMOGENEOUS, Modulated, Resampler
-
-Architecture = Literal["skip", "resnet", "orig"]
-
-MAX_RESOLUTION = 4096
-BINOMIAL = tuple(tuple(a * b / 64 for b in (1, 3, 3, 1)) for a in (1, 3, 3, 1))
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Config:
-    """Everything that shapes a StyleGAN2 generator; the defaults are the authors'."""
-
-    resolution: int  # pixels, a power of two
-    widths: tuple[int, ...]  # channels of block 4, 8, …, resolution
-    mapping_widths: tuple[int, ...] = (512,) * 8  # outputs of the mapping's layers
-    z_dim: int = 512
-    w_dim: int = 512
-    c_dim: int = 0  # 0 = unconditional
-    embed_width: int = 0  # outputs of the class embedding; w_dim in the authors' code
-    channels: int = 3  # of the image
-    architecture: Architecture = "skip"
-    activation: str = "lrelu"
-    mapping_activation: str = "lrelu"
-    lr_multiplier: float = 0.01  # of the mapping network
-    conv_clamp: float | None = 256.0  # activations are cut to ± this; None = never
-    use_noise: bool = True
-    kernel_size: int = 3
-    has_w_avg: bool = True
-    resample_filter: tuple[float, ...] | tuple[tuple[float, ...], ...] = BINOMIAL
-
-    def __post_init__(self) -> None:
-        for problem in self._problems():
-            raise UnsupportedCheckpoint(f"the StyleGAN2 configuration has {problem}")
-
-    def _problems(self) -> list[str]:
-        r, k = self.resolution, self.kernel_size
-        rules = [
-            (r & (r - 1) == 0 and 4 <= r <= MAX_RESOLUTION, "resolution", "a power of two, 4-4096"),
-            (len(self.widths) == r.bit_length() - 2, "widths", "one for each block"),
-            (self.channels in {1, 3, 4}, "channels", "1, 3 or 4"),
-            (self.z_dim > 0 and self.w_dim > 0, "z_dim", "a positive number, as w_dim"),
-            ((self.c_dim > 0) == (self.embed_width > 0), "embed_width", "one if there are classes"),
-            (self.architecture in get_args(Architecture), "architecture", "skip, resnet or orig"),
-            (self.activation in ACTIVATIONS, "activation", ", ".join(ACTIVATIONS)),
-            (self.mapping_activation in ACTIVATIONS, "mapping_activation", ", ".join(ACTIVATIONS)),
-            (k % 2 == 1 and 1 <= k <= 7, "kernel_size", "1, 3, 5 or 7"),
-            (self._w_width == self.w_dim, "mapping_widths", "w_dim at the end"),
-        ]
-        return [f"{n} {getattr(self, n)!r}, expected {rule}" for good, n, rule in rules if not good]
-
-    @property
-    def _w_width(self) -> int:
-        return self.mapping_widths[-1] if self.mapping_widths else self.z_dim + self.embed_width
-
-    @classmethod
-    def from_json(cls, values: MappingOf[str, Any]) -> "Config":
-        """Read a checkpoint's `config`; unknown and missing keys are refused by name."""
-        known = {f.name for f in fields(cls)}
-        for key in sorted(set(values) - known):
-            raise UnsupportedCheckpoint(f"the configuration has an unknown key {key[:60]!r}")
-        try:
-            return cls(**{key: _tuples(value) for key, value in values.items()})
-        except (TypeError, AttributeError, IndexError) as exc:
-            raise UnsupportedCheckpoint(f"the configuration does not fit StyleGAN2: {exc}") from exc
-
-    @property
-    def block_resolutions(self) -> list[int]:
-        return [2**i for i in range(2, self.resolution.bit_length())]
-
-    @property
-    def num_ws(self) -> int:
-        """One row for each convolution and one for the last ToRGB."""
-        return 2 * len(self.block_resolutions)
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(_tuples(v) for v in value) if isinstance(value, list | tuple) else value
-
-
-def channel_widths(resolution: int, base: int = 32768, most: int = 512) -> tuple[int, ...]:
-    """The authors' rule for `Config.widths`: min(base // r, most) channels at resolution r."""
-    return tuple(min(base // 2**i, most) for i in range(2, resolution.bit_length()))
 
 
 class Convolution(Modulated):

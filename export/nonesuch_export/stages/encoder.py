@@ -5,6 +5,7 @@ type `trainedAlgorithmicMedia` and the recipe. Pixels and recipe also pass throu
 for requests that ask for them.
 """
 
+import hashlib
 import io
 import json
 import os
@@ -30,6 +31,7 @@ XMP = (
     "<nonesuch:recipe>{}</nonesuch:recipe>"
     '</rdf:Description></rdf:RDF></x:xmpmeta><?xpacket end="r"?>'
 )
+LONGEST = 60_000  # bytes of an XMP packet; a JPEG segment holds 65,502
 PNG_COMPRESSION = 3  # of 9; more gives little on photographs and costs several times as long
 
 
@@ -77,11 +79,21 @@ def received(request: Any, name: str) -> NDArray[Any]:
     return values
 
 
+def xmp(recipe: bytes, settings: dict[str, Any]) -> str:
+    """The packet with the recipe, or, where that is too long, with all of it but latents."""
+    packet = XMP.format(escape(recipe.decode()))
+    if len(packet) <= LONGEST:
+        return packet
+    short = {n: v for n, v in settings.items() if len(str(v)) < 1000}
+    short["recipe_sha256"] = hashlib.sha256(recipe).hexdigest()
+    return XMP.format(escape(json.dumps(short)))
+
+
 def encode(pixels: NDArray[np.uint8], recipe: bytes) -> bytes:
     """The file for pixels [H, W, C], C being 1, 3 or 4, in the format that the recipe names."""
     settings = json.loads(recipe)
     picture = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
-    packet = XMP.format(escape(recipe.decode()))
+    packet = xmp(recipe, settings)
     stream = io.BytesIO()
     if settings["format"] == "png":
         texts = PngImagePlugin.PngInfo()

@@ -1,0 +1,90 @@
+"""The stubs of a running server: the processes in which its Python models and shims run.
+
+Triton does not restart a stub that has been killed; its model keeps saying that it is ready and
+fails every request. Unloading and loading the model gives it a new one.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import tritonclient.grpc
+from tritonclient.utils import InferenceServerException
+
+from nonesuch.errors import ServerError
+from nonesuch_server import log
+
+_EVERY_S = 1.0
+_ANSWER_S = 10.0
+_LOAD_S = 120.0
+_STUB = "triton_python_backend_stub"
+
+
+class Watch:
+    """Looks after the stubs of the server with process id `pid`, whose gRPC address is given."""
+
+    def __init__(self, pid: int, address: str) -> None:
+        self._pid, self._address = pid, address
+        self._stubs = stubs(pid)
+        self._next_s = time.monotonic() + _EVERY_S
+
+    def fallen(self) -> list[str]:
+        """Return the models that have lost a stub since the last look, sorted.
+
+        Looks at most once a second. A model that was unloaded or loaded anew on purpose is none.
+        """
+        if time.monotonic() < self._next_s:
+            return []
+        self._next_s = time.monotonic() + _EVERY_S
+        living = stubs(self._pid)
+        gone = {pid: model for pid, model in self._stubs.items() if pid not in living}
+        with suppress(InferenceServerException):  # no answer: look again, if the server still lives
+            ready = self._ready() if gone else set()
+            # Triton collects the stubs that it ends itself; those that died stay as zombies.
+            dead = gone.keys() & set(_children(self._pid))
+            self._stubs = living
+            return sorted({gone[pid] for pid in dead} & ready)
+        return []
+
+    def heal(self, model: str) -> None:
+        """Unload and load a model, and block until it is ready, with the ensembles that run it.
+
+        Raises ServerError, with Triton's reason, where it does not load any more.
+        """
+        try:
+            with tritonclient.grpc.InferenceServerClient(self._address) as client:
+                client.unload_model(model, client_timeout=_LOAD_S)
+                client.load_model(model, client_timeout=_LOAD_S)
+        except InferenceServerException as exc:
+            raise ServerError(
+                f"model '{model}' lost its process and does not load again: "
+                f"{log.sentence(exc.message())}"
+            ) from exc
+        self._stubs = stubs(self._pid)
+
+    def _ready(self) -> set[str]:
+        with tritonclient.grpc.InferenceServerClient(self._address) as client:
+            index = client.get_model_repository_index(client_timeout=_ANSWER_S)
+        return {model.name for model in index.models if model.state == "READY"}
+
+
+def stubs(pid: int) -> dict[int, str]:
+    """Return a server's living stubs, each process id with its model; none if it has ended."""
+    models = {child: _model(child) for child in _children(pid)}
+    return {child: model for child, model in models.items() if model}
+
+
+def _children(pid: int) -> Iterator[int]:
+    for thread in Path(f"/proc/{pid}/task").glob("*"):
+        with suppress(OSError):  # the thread has just ended
+            yield from map(int, (thread / "children").read_text(encoding="utf-8").split())
+
+
+def _model(pid: int) -> str:
+    """The model that a stub runs, from its command line; that of a dead one is empty."""
+    with suppress(OSError):
+        program, *rest = Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8").split("\0")
+        if Path(program).name == _STUB:
+            return Path(rest[0]).parts[-3]  # …/MODEL/VERSION/FILE
+    return ""
