@@ -15,6 +15,8 @@ import click
 import pytest
 from tests.commands import PROGRAMS, page
 
+from nonesuch import provenance
+
 ROOT = Path(__file__).parent.parent
 HOMES = {
     "nonesuch": ROOT / "client",
@@ -128,6 +130,20 @@ def test_tracked_files_are_small_and_name_no_machine() -> None:
         if path.suffix in {".py", ".md", ".txt", ".toml", ".json", ".pbtxt"}:
             text = path.read_text(encoding="utf-8")
             assert not re.search(r"(^|[^\w./-])/(root|home)/", text), name
+
+
+def test_server_and_client_mark_pictures_alike() -> None:
+    """The encoder is self-contained, so the packet stands in both; here they are compared."""
+    source = (ROOT / "export/nonesuch_export/stages/encoder.py").read_text(encoding="utf-8")
+    values = {
+        node.targets[0].id: node.value
+        for node in ast.parse(source).body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }
+
+    encoders = ast.literal_eval(values["XMP"]).format('{"seed": 5}')
+
+    assert encoders == provenance.packet([{"seed": 5}])
 
 
 def test_the_client_alone_needs_no_extra() -> None:
