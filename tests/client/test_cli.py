@@ -20,7 +20,11 @@ from nonesuch.images import decode, grid
 
 Run = Callable[..., Result]
 
-COMMAND = "from nonesuch.cli import main; main()"
+# A runner in the background hands on that Ctrl-C is ignored; a terminal does not.
+COMMAND = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "from nonesuch.cli import main; main()"
+)
 
 
 @pytest.fixture

@@ -18,7 +18,13 @@ from tritonclient.grpc import InferenceServerClient, InferInput
 
 from nonesuch_server.watch import stubs
 
-MAIN = [sys.executable, "-c", "from nonesuch_server.cli import main; main()"]
+# A runner in the background hands on that Ctrl-C is ignored; a terminal does not.
+_AS_IN_A_TERMINAL = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+MAIN = [
+    sys.executable,
+    "-c",
+    f"{_AS_IN_A_TERMINAL}from nonesuch_server.cli import main; main()",
+]
 ANY_PORT = ["--grpc-port", "0", "--http-port", "0", "--metrics-port", "0"]
 
 
