@@ -2,7 +2,6 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-NAME := portraits
 
 # torch's own package is the CPU build only at this exact version; see constraints.txt.
 $(VENV)/ready: pyproject.toml constraints.txt
@@ -13,9 +12,9 @@ $(VENV)/ready: pyproject.toml constraints.txt
 .PHONY: demo test soak lint format bench clean
 
 demo: $(VENV)/ready  ## A generator behind Triton, 32 pictures of it in out/
-	$(BIN)/nonesuch-export build tests/golden/sg2_uncond_64.pkl --name $(NAME)
+	$(BIN)/nonesuch-export build demo/portraits.safetensors --name portraits
 	$(BIN)/nonesuch-server run --grpc-port 0 --http-port 0 --metrics-port 0 -- \
-	    $(BIN)/nonesuch generate $(NAME) --seeds 0-31 --truncation 0.7 --out out --grid out/grid.png
+	    $(BIN)/nonesuch generate portraits --seeds 0-31 --truncation 0.7 --out out --grid out/grid.png
 
 test: $(VENV)/ready  ## All tests but the slow ones
 	$(BIN)/nonesuch-server prepare
