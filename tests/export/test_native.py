@@ -37,6 +37,15 @@ def test_licence_and_origin_travel_along(tmp_path: Path) -> None:
     assert (again.licence, again.about) == ("Apache-2.0", "drawn")
 
 
+def test_the_file_has_the_users_ordinary_permissions(tmp_path: Path) -> None:
+    (tmp_path / "ordinary").touch()
+
+    native.write(network.freeze(shaped(SMALL), "a"), tmp_path / "a.safetensors")
+
+    modes = {path.stat().st_mode for path in tmp_path.iterdir()}
+    assert len(modes) == 1
+
+
 def test_one_changed_weight_changes_the_hash() -> None:
     frozen = network.freeze(shaped(SMALL), "a")
     before = frozen.digest()

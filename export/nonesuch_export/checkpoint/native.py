@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from nonesuch.errors import CheckpointError, ExportError, UnsupportedCheckpoint
 from nonesuch_export.checkpoint.record import Checkpoint
@@ -71,7 +71,8 @@ def write(checkpoint: Checkpoint, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".nonesuch-") as folder:
             aside = Path(folder) / path.name
-            save_file(arrays, aside, metadata={_KEY: json.dumps(described)})
+            # Not save_file, which lets nobody else read what it writes.
+            aside.write_bytes(save(arrays, metadata={_KEY: json.dumps(described)}))
             aside.replace(path)
     except (OSError, SafetensorError) as exc:
         reason = exc.strerror if isinstance(exc, OSError) else None
