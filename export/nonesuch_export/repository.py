@@ -187,8 +187,8 @@ def configs(card: Card, sizes: Mapping[str, int], backend: str) -> list[pb.Model
             input=[_input(t, sizes, optional=takes is contract.REQUEST) for t in takes],
             output=[_output(t, sizes) for t in gives],
             dynamic_batching=pb.ModelDynamicBatching(),
-            # One engine with all cores beats several on a part of them, and holds the weights
-            # once. Without a kind it takes the GPU where there is one.
+            # Without a count, a Triton may start two engines on a CPU, each with the weights and a
+            # thread a core. Without a kind, the model takes the GPU where there is one.
             instance_group=[pb.ModelInstanceGroup(count=1)],
         )
         made.append(config)
