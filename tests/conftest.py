@@ -10,8 +10,10 @@ import pytest
 from numpy.typing import NDArray
 from tests.export.forge import shaped
 
-from nonesuch_export import network
-from nonesuch_export.checkpoint import read
+from nonesuch.card import Direction
+from nonesuch_export import directions, network
+from nonesuch_export.checkpoint import Checkpoint, read
+from nonesuch_export.directions import Directions
 from nonesuch_export.network import Config
 from nonesuch_export.repository import Plan, build
 from nonesuch_server.cli import cache_folder
@@ -47,15 +49,27 @@ def golden(request: pytest.FixtureRequest) -> Golden:
     return _golden(request.param)
 
 
+def dials(checkpoint: Checkpoint) -> Directions:
+    """Two directions of `faces`: its authors gave it none."""
+    vectors = np.random.default_rng(3).standard_normal((2, 64)).astype(np.float32)
+    named = (Direction(name="smile", first=3, last=6), Direction(name="age", first=0, last=9))
+    return Directions(model_hash=checkpoint.digest(), named=named, vectors=vectors)
+
+
 @pytest.fixture(scope="session")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model repository with `faces` (64 pixels), `classes` (32, 10 classes) and `ada` (32).
 
-    And `wide`, grey and with so large a w that a whole offset fills more than a JPEG's segment.
+    `faces` has two directions. And `wide`, grey and with so large a w that a whole offset fills
+    more than a JPEG's segment.
     """
     folder = tmp_path_factory.mktemp("served") / "model_repository"
     for name, stem in zip(("faces", "classes", "ada"), STEMS, strict=True):
-        build(read(GOLDEN / f"{stem}.pkl"), Plan(name=name, repository=folder))
+        checkpoint = read(GOLDEN / f"{stem}.pkl")
+        named = folder.parent / "directions.safetensors" if name == "faces" else None
+        if named is not None:
+            directions.write(dials(checkpoint), named)
+        build(checkpoint, Plan(name=name, repository=folder, directions=named))
     shape = Config(
         resolution=16, widths=(8, 8, 8), mapping_widths=(2048,), w_dim=2048, z_dim=8, channels=1
     )

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from tests.conftest import Golden, ServedGolden
+from tests.conftest import Golden, ServedGolden, dials
 from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedOutput
 from tritonclient.utils import InferenceServerException
 
 from nonesuch import Client, contract
 from nonesuch_export import stages
+from nonesuch_export.checkpoint import read
 from nonesuch_export.graph import to_uint8
 
 pytestmark = pytest.mark.triton
@@ -152,10 +153,10 @@ def _eight() -> list[dict[str, Any]]:
         {"seed": [[12]], "psi": [[0.5]]},
         {"seed": [[13]], "psi": [[-0.7]], "cutoff": [[3]]},
         {"seed": [[14]], "mix_seed": [[99]], "mix": [[0.5]]},
-        {"seed": [[15]], "noise_scale": [[0.0]]},
         {"seed": [[16]], "noise_seed": [[4_000_000_000]]},
         {"seed": [[17]], "noise_scale": [[0, 0, 0, 1, 1, 1, 2, 2, 2]], "noise_seed": [[1]]},
-        {"z": np.ones((1, 64)), "mix_z": np.zeros((1, 64)) + 0.1, "mix": [[0, 1] * 5]},
+        {"z": np.ones((1, 64)), "mix_z": np.zeros((1, 64)) + 0.1, "mix_layers": [[b"fine"]]},
+        {"seed": [[18]], "directions": [[b'{"smile": 2}']], "noise_layers": [[b"coarse,5"]]},
     ]
 
 
@@ -204,8 +205,12 @@ _BAD: list[tuple[str, dict[str, Any], str]] = [
     ("faces", {"seed": [[1]], "format": [[b"tiff"]]}, "format is 'tiff', expected one of jpeg"),
     ("faces", {"seed": [[1]], "quality": [[0]]}, "quality is 0, expected 1 to 100"),
     ("faces", {"seed": [[1]], "format": [[b"png"]], "quality": [[90]]}, "png is lossless"),
-    ("faces", {"seed": [[1]], "mix": [[0.5]]}, "mixing needs mix, and either mix_seed or mix_z"),
-    ("faces", {"seed": [[1]], "mix_seed": [[5]]}, "mixing needs mix, and either"),
+    ("faces", {"seed": [[1]], "mix": [[0.5]]}, "mixing needs one of mix and mix_layers"),
+    (
+        "faces",
+        {"seed": [[1]], "mix_seed": [[5]]},
+        "mixing needs one of mix and mix_layers, and one",
+    ),
     ("faces", {"seed": [[1]], "mix_seed": [[5]], "mix": [[2.0]]}, "mix is 2, expected 0 to 1"),
     ("faces", {"seed": [[1]], "mix_seed": [[5]], "mix": [[0, 1]]}, "mix has 2 values, expected 1"),
     (
@@ -214,6 +219,34 @@ _BAD: list[tuple[str, dict[str, Any], str]] = [
         "noise_scale has 2 values, expected 1 or 9",
     ),
     ("faces", {"seed": [[1]], "noise_seed": [[-2]]}, "noise_seed is -2, expected 0 to"),
+    (
+        "faces",
+        {"seed": [[1]], "mix_seed": [[5]], "mix_layers": [[b"corse"]]},
+        "mix_layers: cannot read 'corse', expected all, none, coarse, middle, fine or numbers",
+    ),
+    (
+        "faces",
+        {"seed": [[1]], "mix_seed": [[5]], "mix_layers": [[b"8-10"]]},
+        "mix_layers: 8-10 is no part of the layers, which are 0 to 9",
+    ),
+    (
+        "faces",
+        {"seed": [[1]], "noise_layers": [[b"3-1"]]},
+        "noise_layers: 3-1 is no part of the layers, which are 0 to 8",
+    ),
+    (
+        "classes",
+        {"seed": [[1]], "noise_layers": [[b"fine"]]},
+        "noise_layers: there are no fine layers, the largest is 32 px",
+    ),
+    ("faces", {"seed": [[1]], "directions": [[b'{"a": ']]}, "expected a JSON object such as"),
+    ("faces", {"seed": [[1]], "directions": [[b'{"smiel": 1}']]}, "did you mean smile?"),
+    ("classes", {"seed": [[1]], "directions": [[b'{"smile": 1}']]}, "'smile': it has none"),
+    (
+        "faces",
+        {"seed": [[1]], "directions": [[b'{"smile": NaN}']]},
+        "the weight of smile is nan, expected -10 to 10",
+    ),
     ("faces", {"seed": [[1]], "ws_offset": np.zeros((1, 2, 64))}, "ws_offset is [2, 64], exp"),
     ("faces", {"seed": [[1]], "class": [[1]]}, "faces is unconditional; leave out class"),
     ("classes", {"seed": [[1]], "class": [[10]]}, "class is 10, expected 0 to 9"),
@@ -303,15 +336,32 @@ def test_a_recipe_too_long_for_a_jpeg_is_shortened_in_the_file_only(
     assert len(json.loads(recipe)["ws_offset"]) == 65536
 
 
+def test_a_direction_is_an_offset_of_its_rows(
+    triton: InferenceServerClient, served: ServedGolden
+) -> None:
+    named = dials(read(served.cases["faces"].path))
+    offset = np.zeros((1, 10, 64), np.float32)
+    offset[0, 3:7] += 1.5 * named.vectors[0]
+    offset[0] -= named.vectors[1]
+
+    by_name = ask(triton, "faces", seed=[[3]], directions=[[b'{"smile": 1.5, "age": -1}']])
+    by_hand = ask(triton, "faces", seed=[[3]], ws_offset=offset)
+
+    assert np.abs(by_name["image"].astype(int) - by_hand["image"]).max() <= 1
+
+
 def test_a_recipe_remakes_its_picture(triton: InferenceServerClient) -> None:
     settings = _eight()[2] | {"mix_seed": [[7]], "mix": [[0.25]], "noise_seed": [[3]]}
+    settings |= {"directions": [[b'{"age": 0.5}']], "noise_layers": [[b"fine"]]}
     first = ask(triton, "faces", ("image", "recipe"), **settings)
 
     recipe = json.loads(first["recipe"][0, 0])
     again: dict[str, Any] = {
         k: [v if isinstance(v, list) else [v]] for k, v in recipe.items() if k in _DTYPES
     }
-    again["format"] = [[recipe["format"].encode()]]
+    for name in ("format", "noise_layers"):
+        again[name] = [[recipe[name].encode()]]
+    again["directions"] = [[json.dumps(recipe["directions"]).encode()]]
 
     assert (ask(triton, "faces", **again)["image"] == first["image"]).all()
 

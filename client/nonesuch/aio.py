@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from itertools import islice
 from typing import Any, Self, TypeVar
 
@@ -79,6 +79,7 @@ class AsyncClient:
         truncation: Truncation | None = None,
         mix: Mix | None = None,
         noise: Noise = STORED_NOISE,
+        directions: Mapping[str, float] | None = None,
         class_idx: int | None = None,
         format: Format = JPEG,
     ) -> AsyncPictures:
@@ -93,6 +94,7 @@ class AsyncClient:
             truncation=truncation,
             mix=mix,
             noise=noise,
+            directions=directions,
             class_idx=class_idx,
             format=format,
         )

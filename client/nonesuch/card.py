@@ -2,9 +2,21 @@
 
 import json
 from dataclasses import asdict, dataclass, field, fields
+from difflib import get_close_matches
 from typing import Any
 
 from nonesuch.errors import InvalidRequest
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Direction:
+    """A named way through W: what a weight of 1 adds to some rows of ws is kept by the server."""
+
+    name: str
+    first: int  # row of ws from which on it is added
+    last: int  # … to this row, included
+    about: str = ""  # what the two ends look like, and how it was found
+    effect: dict[str, float] = field(default_factory=dict)  # as measured for a weight of 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,6 +35,9 @@ class Card:
     ws_resolutions: tuple[int, ...]  # of the layer that each row of ws styles, in pixels
     noise_resolutions: tuple[int, ...]  # of each noise layer, in pixels; its length is num_noise
     controls: tuple[str, ...]  # the inputs of `contract.GRAPH` that the generator has
+    layer_groups: dict[str, tuple[int, int]] = field(default_factory=dict)  # rows of ws, both ends
+    directions: tuple[Direction, ...] = ()
+    directions_hash: str | None = None  # SHA-256 over names, rows and vectors
     psi: float = 1.0  # recommended truncation, used where a request names none
     cutoff: int | None = None  # recommended; None = all rows of ws
     max_batch: int  # samples in one request at most
@@ -38,6 +53,15 @@ class Card:
     def num_noise(self) -> int:
         return len(self.noise_resolutions)
 
+    def direction(self, name: str) -> Direction:
+        """Look a direction up; raises InvalidRequest that names the nearest ones."""
+        by_name = {direction.name: direction for direction in self.directions}
+        if name not in by_name:
+            near = get_close_matches(name, by_name, cutoff=0.4) or list(by_name)[:8]
+            there = f"did you mean {', '.join(near)}?" if near else "it has none"
+            raise InvalidRequest(f"{self.name} has no direction {name!r}: {there}")
+        return by_name[name]
+
     def to_json(self, *, indent: int | None = None) -> str:
         """The card as JSON text, fields in the order above."""
         return json.dumps(asdict(self), indent=indent, ensure_ascii=False)
@@ -52,10 +76,13 @@ class Card:
         try:
             raw = json.loads(text)
             values = {key: _frozen(value) for key, value in raw.items() if key in known}
-            return cls(**values)
+            found = [Direction(**direction) for direction in values.pop("directions", ())]
+            return cls(**values, directions=tuple(found))
         except (ValueError, TypeError, AttributeError) as exc:
             raise InvalidRequest(f"this is no model card: {exc}") from exc
 
 
 def _frozen(value: Any) -> Any:  # JSON knows lists only
-    return tuple(value) if isinstance(value, list) else value
+    if isinstance(value, dict):
+        return {key: _frozen(inner) for key, inner in value.items()}
+    return tuple(_frozen(inner) for inner in value) if isinstance(value, list) else value

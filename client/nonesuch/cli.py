@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TypeVar
@@ -11,13 +11,22 @@ from typing import TypeVar
 import click
 
 from nonesuch import __version__
-from nonesuch.card import Card
+from nonesuch.card import Card, Direction
 from nonesuch.client import Client, Pictures
 from nonesuch.command import CommandGroup, Parsed
 from nonesuch.contract import DEFAULT_QUALITY, FORMATS
 from nonesuch.images import Picture, check_channels, encode, format_of, grid, save
 from nonesuch.latents import Seeds, parse_seeds
-from nonesuch.options import Connection, Format, FormatName, Mix, Noise, NoiseMode, Truncation
+from nonesuch.options import (
+    Connection,
+    Format,
+    FormatName,
+    Mix,
+    Noise,
+    NoiseMode,
+    Truncation,
+    parse_directions,
+)
 
 Command = TypeVar("Command", bound=Callable[..., None])
 
@@ -73,8 +82,21 @@ def grid_path(text: str) -> Path:
     "--noise", type=click.Choice(["const", "none"]), default="const", help="As stored, or none."
 )
 @click.option("--noise-seed", type=int, metavar="N", help="Other noise than the stored.")
+@click.option(
+    "--noise-layers",
+    default="all",
+    metavar="LAYERS",
+    help="That get noise: coarse, middle, fine, 4-7, …",
+)
 @click.option("--mix-seed", type=int, metavar="N", help="Take the styles of this seed …")
-@click.option("--crossover", type=int, metavar="ROW", help="… from this row of ws on.")
+@click.option("--mix-layers", metavar="LAYERS", help="… in these layers: coarse, 4-7, …")
+@click.option("--crossover", type=int, metavar="ROW", help="… or from this row of ws on.")
+@click.option(
+    "--directions",
+    type=Parsed(parse_directions),
+    metavar="NAME=WEIGHT,…",
+    help="The model's dials, e.g. smile=1.5,age=-1 (`nonesuch info NAME` lists them).",
+)
 @click.option(
     "--format", "format_name", type=click.Choice(FORMATS), default="jpeg", help="Of the files."
 )
@@ -104,8 +126,11 @@ def generate(  # noqa: PLR0913 (one parameter an option)
     class_idx: int | None,
     noise: NoiseMode,
     noise_seed: int | None,
+    noise_layers: str,
     mix_seed: int | None,
+    mix_layers: str | None,
     crossover: int | None,
+    directions: Mapping[str, float] | None,
     format_name: FormatName,
     quality: int | None,
     out: Path,
@@ -128,8 +153,9 @@ def generate(  # noqa: PLR0913 (one parameter an option)
             name,
             seeds,
             truncation=truncation,
-            mix=_mix(mix_seed, crossover),
-            noise=_noise(noise, noise_seed),
+            mix=_mix(mix_seed, mix_layers, crossover),
+            noise=_noise(noise, noise_seed, noise_layers),
+            directions=directions,
             class_idx=class_idx,
             format=Format(name=format_name, quality=quality),
         )
@@ -148,14 +174,16 @@ def generate(  # noqa: PLR0913 (one parameter an option)
     click.echo(f"{count} in {where}, {rate_hz:.1f} images per second", err=True)
 
 
-def _mix(seed: int | None, crossover: int | None) -> Mix | None:
-    if (seed is None) != (crossover is None):
-        raise click.UsageError("--mix-seed and --crossover go together, give both or neither")
-    return None if seed is None else Mix(seed=seed, crossover=crossover)
+def _mix(seed: int | None, layers: str | None, crossover: int | None) -> Mix | None:
+    given = sum(option is not None for option in (layers, crossover))
+    if given != (seed is not None):
+        raise click.UsageError("--mix-seed goes with one of --mix-layers and --crossover")
+    return None if seed is None else Mix(seed=seed, layers=layers, crossover=crossover)
 
 
-def _noise(mode: NoiseMode, seed: int | None) -> Noise:
-    return Noise(mode="random" if mode == "const" and seed is not None else mode, seed=seed)
+def _noise(mode: NoiseMode, seed: int | None, layers: str) -> Noise:
+    random = mode == "const" and seed is not None
+    return Noise(mode="random" if random else mode, seed=seed, layers=layers)
 
 
 def _watched(pictures: Pictures) -> Iterator[Picture]:
@@ -200,7 +228,12 @@ def _brief(card: Card) -> str:
 
 
 def _full(card: Card) -> str:
-    return "\n".join(f"{key:18} {_said(value)}" for key, value in asdict(card).items())
+    values = asdict(card) | {"directions": tuple(map(_way, card.directions))}
+    return "\n".join(f"{key:18} {_said(value)}" for key, value in values.items())
+
+
+def _way(direction: Direction) -> str:
+    return f"{direction.name} ({direction.first}-{direction.last})"
 
 
 def _said(value: object) -> str:

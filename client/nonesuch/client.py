@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, Self, TypeVar
 
@@ -83,6 +83,7 @@ class Client:
         truncation: Truncation | None = None,
         mix: Mix | None = None,
         noise: Noise = STORED_NOISE,
+        directions: Mapping[str, float] | None = None,
         class_idx: int | None = None,
         format: Format = JPEG,
     ) -> Pictures:
@@ -97,6 +98,7 @@ class Client:
             truncation=truncation,
             mix=mix,
             noise=noise,
+            directions=directions,
             class_idx=class_idx,
             format=format,
         )

@@ -11,7 +11,9 @@ from typing import Literal
 DType = Literal["FP32", "INT32", "INT64", "UINT8", "BYTES"]
 
 SEEDS = 2**32  # seeds are 0 … SEEDS - 1, the range of numpy's RandomState
-FACTOR = 10.0  # |psi| and |noise_scale| are at most this
+FACTOR = 10.0  # |psi|, |noise_scale| and a direction's |weight| are at most this
+# Layers by their resolution in pixels, from … to (StyleGAN, section 3.1, open to both sides).
+GROUPS = {"coarse": (1, 15), "middle": (16, 63), "fine": (64, 2**16)}
 FORMATS = ("jpeg", "png", "webp")
 QUALITY = (1, 100)
 DEFAULT_QUALITY = 90
@@ -50,12 +52,15 @@ REQUEST = (
     Tensor("mix_seed", "INT64", (1,), "mix"),
     Tensor("mix_z", "FP32", ("z_dim",), "mix"),
     Tensor("mix", "FP32", (-1,), "mix"),
+    Tensor("mix_layers", "BYTES", (1,), "mix"),
     Tensor("class", "INT32", (1,), "c"),
     Tensor("c", "FP32", (-1,), "c"),
     Tensor("psi", "FP32", (1,), "psi"),
     Tensor("cutoff", "INT32", (1,), "psi"),
+    Tensor("directions", "BYTES", (1,), "ws_offset"),
     Tensor("ws_offset", "FP32", (-1, -1), "ws_offset"),
     Tensor("noise_scale", "FP32", (-1,), "noise_scale"),
+    Tensor("noise_layers", "BYTES", (1,), "noise_scale"),
     Tensor("noise_seed", "INT64", (1,), "noise_shift"),
     Tensor("format", "BYTES", (1,)),
     Tensor("quality", "INT32", (1,)),

@@ -6,10 +6,12 @@ honour them is checked against its card when the request is built (`wire.encode`
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Literal
 
+from nonesuch import layers
 from nonesuch.contract import DEFAULT_QUALITY, FACTOR, FORMATS, QUALITY
 from nonesuch.errors import InvalidRequest
 from nonesuch.latents import Seeds, check_seed
@@ -82,21 +84,26 @@ class Truncation:
 class Mix:
     """Take part of each picture's ws from a second seed (style mixing, StyleGAN section 3.1).
 
-    Either `crossover`: rows from there on come from the second seed. Or `shares`: how much of the
-    second seed's w goes into each row, 0 to 1; a single share holds for all rows and walks on the
-    line between the two in W.
+    Exactly one of: `layers`, whose rows come from the second seed (`coarse`, `fine`, `4-7`, …);
+    `crossover`, from which row on they do; or `shares`, how much of the second seed's w goes into
+    each row, 0 to 1; a single share holds for all rows and walks on the line between the two in W.
     """
 
     seed: int
+    layers: str | None = None
     crossover: int | None = None
     shares: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         check_seed(self.seed, "mix seed")
-        if (self.crossover is None) == (self.shares is None):
+        given = (self.layers, self.crossover, self.shares)
+        if sum(way is not None for way in given) != 1:
             raise InvalidRequest(
-                f"a mix takes either a crossover or shares, got {self.crossover} and {self.shares}"
+                "a mix takes either layers, a crossover or shares, got "
+                + (", ".join(str(way) for way in given if way is not None) or "none of them")
             )
+        if self.layers is not None:
+            layers.check(self.layers)
         _check_whole("crossover", self.crossover, 0, "a row of ws from 0 on")
         if self.shares is not None:
             _check_shares(self.shares)
@@ -113,10 +120,12 @@ class Noise:
     mode: NoiseMode = "const"
     seed: int | None = None  # for `random` only, where it must be given
     scale: float = 1.0  # times the learned strength of each layer; 1 = as trained
+    layers: str = "all"  # those that get noise: `coarse`, `fine`, `4-7`, …; the others get none
 
     def __post_init__(self) -> None:
         _check_choice("noise mode", self.mode, ("const", "random", "none"))
         _check_factor("noise scale", self.scale)
+        layers.check(self.layers)
         if self.mode == "random" and self.seed is None:
             raise InvalidRequest("random noise needs a noise seed, give one (0 will do)")
         if self.mode != "random" and self.seed is not None:
@@ -125,6 +134,8 @@ class Noise:
             )
         if self.mode == "none" and self.scale != 1.0:
             raise InvalidRequest(f"noise none takes no scale, remove {self.scale}")
+        if self.mode == "none" and self.layers != "all":
+            raise InvalidRequest(f"noise none takes no layers, remove {self.layers}")
         if self.seed is not None:
             check_seed(self.seed, "noise seed")
 
@@ -163,6 +174,7 @@ class Generate:
     truncation: Truncation | None = None  # None = what the model's card recommends
     mix: Mix | None = None
     noise: Noise = STORED_NOISE
+    directions: Mapping[str, float] | None = None  # weights by name, 1 = one standard deviation
     class_idx: int | None = None
     format: Format = JPEG
 
@@ -170,6 +182,27 @@ class Generate:
         if not self.model:
             raise InvalidRequest("the model's name is empty")
         _check_whole("class", self.class_idx, 0, "a whole number from 0 on")
+        for name, weight in (self.directions or {}).items():
+            _check_factor(f"the weight of {name}", weight)
+
+
+def parse_directions(text: str) -> dict[str, float]:
+    """Read weights of directions; raises InvalidRequest for the part that cannot be read.
+
+    >>> parse_directions("smile=1.5,age=-1")
+    {'smile': 1.5, 'age': -1.0}
+    """
+    weights: dict[str, float] = {}
+    for part in text.split(","):
+        name, _, weight = part.strip().partition("=")
+        try:
+            weights[name] = float(weight)
+        except ValueError:
+            raise InvalidRequest(
+                f"cannot read {part!r} as a direction, expected NAME=WEIGHT as in smile=1.5"
+            ) from None
+        _check_factor(f"the weight of {name}", weights[name])
+    return weights
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

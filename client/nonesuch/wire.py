@@ -2,11 +2,12 @@
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tritonclient.grpc import service_pb2
 
+from nonesuch import layers
 from nonesuch.card import Card
 from nonesuch.contract import ENCODED, IMAGE, RECIPE, REQUEST
 from nonesuch.errors import InvalidRequest
@@ -58,10 +59,12 @@ def settings(request: Generate, card: Card) -> Settings:
     if request.truncation is not None:
         values |= _truncation(request.truncation, card)
     if request.mix is not None:
-        values |= {"mix_seed": [request.mix.seed], "mix": _shares(request.mix, card)}
+        values |= _mix(request.mix, card)
+    if request.directions:
+        values["directions"] = [_directions(request.directions, card)]
     if request.class_idx is not None:
         values["class"] = [_checked_class(request.class_idx, card)]
-    values |= _noise(request.noise) | _format(request.format)
+    values |= _noise(request.noise, card) | _format(request.format)
     for tensor in REQUEST:
         if tensor.name in values and tensor.control not in {"", *card.controls}:
             raise InvalidRequest(
@@ -77,9 +80,12 @@ def _truncation(truncation: Truncation, card: Card) -> Settings:
     return {"psi": [truncation.psi], "cutoff": [cutoff]}
 
 
-def _noise(noise: Noise) -> Settings:
+def _noise(noise: Noise, card: Card) -> Settings:
     scale = 0.0 if noise.mode == "none" else noise.scale
     values: Settings = {} if scale == 1.0 else {"noise_scale": [scale]}
+    if noise.layers != "all":
+        layers.select(noise.layers, card.noise_resolutions)
+        values["noise_layers"] = [noise.layers]
     return values if noise.seed is None else values | {"noise_seed": [noise.seed]}
 
 
@@ -88,6 +94,19 @@ def _format(wanted: Format) -> Settings:
         return {}
     values: Settings = {"format": [wanted.name]}
     return values if wanted.quality is None else values | {"quality": [wanted.quality]}
+
+
+def _directions(weights: Mapping[str, float], card: Card) -> str:
+    for name in weights:
+        card.direction(name)
+    return json.dumps({name: float(weight) for name, weight in weights.items()})
+
+
+def _mix(mix: Mix, card: Card) -> Settings:
+    if mix.layers is None:
+        return {"mix_seed": [mix.seed], "mix": _shares(mix, card)}
+    layers.select(mix.layers, card.ws_resolutions)
+    return {"mix_seed": [mix.seed], "mix_layers": [mix.layers]}
 
 
 def _shares(mix: Mix, card: Card) -> Sequence[float]:

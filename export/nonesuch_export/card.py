@@ -1,14 +1,22 @@
 """The model card of a built generator."""
 
 from nonesuch.card import Card
+from nonesuch.layers import groups
 from nonesuch_export.checkpoint import Checkpoint
+from nonesuch_export.directions import Directions
 from nonesuch_export.graph import controls, sizes
 from nonesuch_export.network import Generator
 from nonesuch_export.parity import Report
 
 
 def describe(
-    name: str, checkpoint: Checkpoint, network: Generator, report: Report, *, max_batch: int
+    name: str,
+    checkpoint: Checkpoint,
+    network: Generator,
+    report: Report,
+    *,
+    max_batch: int,
+    directions: Directions | None = None,
 ) -> Card:
     """The card of `network`, built from `checkpoint` and compared in `report`."""
     known = sizes(network)
@@ -25,6 +33,9 @@ def describe(
         ws_resolutions=network.ws_resolutions,
         noise_resolutions=tuple(stored.shape[0] for stored in network.noise_const),
         controls=controls(network),
+        layer_groups=groups(network.ws_resolutions),
+        directions=directions.named if directions else (),
+        directions_hash=directions.digest() if directions else None,
         max_batch=max_batch,
         model_hash=checkpoint.digest(),
         source_sha256=checkpoint.provenance.sha256,

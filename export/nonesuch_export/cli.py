@@ -83,6 +83,11 @@ def convert(file: Path, out: Path) -> None:
     default=8,
     help="Samples in one run of the engine at most.",
 )
+@click.option(
+    "--directions",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="File with named directions of this model.",
+)
 @_JSON
 def build(*, file: Path, as_json: bool, **plan: Any) -> None:
     """Export a checkpoint, compare it with the reference and place it for Triton.

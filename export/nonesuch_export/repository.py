@@ -15,16 +15,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
 from nonesuch import contract
 from nonesuch.card import Card
 from nonesuch.contract import Tensor
-from nonesuch.errors import ExportError, InvalidRequest, ParityError
-from nonesuch_export import graph, network, parity
+from nonesuch.errors import CheckpointError, ExportError, InvalidRequest, ParityError
+from nonesuch_export import directions, graph, network, parity
 from nonesuch_export.card import describe
 from nonesuch_export.checkpoint import Checkpoint
+from nonesuch_export.directions import Directions
 from nonesuch_export.engine import ENGINES
 from nonesuch_export.network import Generator
 
@@ -54,6 +56,7 @@ class Plan:
     engine: str = "onnxruntime"
     precision: str = "fp32"
     max_batch: int = 8  # samples in one run of the engine at most
+    directions: Path | None = None  # a file of `nonesuch_export.directions`
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name) or self.name.endswith(PARTS[:-1]):
@@ -82,6 +85,7 @@ def build(checkpoint: Checkpoint, plan: Plan) -> Built:
     is as it was.
     """
     generator = network.build(checkpoint)
+    named = _directions(checkpoint, generator, plan)
     with _aside(plan.repository) as folder:
         engine = ENGINES[plan.engine]
         for part in PARTS:
@@ -95,10 +99,26 @@ def build(checkpoint: Checkpoint, plan: Plan) -> Built:
                 f"{plan.engine} {plan.precision} differs from the reference by up to "
                 f"{report.max_level} levels on {report.share:.2%} of the values; nothing is built"
             )
-        card = describe(plan.name, checkpoint, generator, report, max_batch=plan.max_batch)
+        card = describe(
+            plan.name, checkpoint, generator, report, max_batch=plan.max_batch, directions=named
+        )
         _write_models(folder, card, generator, engine.BACKEND)
+        if named is not None:
+            np.save(folder / f"{plan.name}_sampler" / VERSION / "directions.npy", named.vectors)
         models = _move(folder, plan)
     return Built(card=card, report=report, models=models)
+
+
+def _directions(checkpoint: Checkpoint, generator: Generator, plan: Plan) -> Directions | None:
+    if plan.directions is None:
+        return None
+    named = directions.read(plan.directions)
+    known = graph.sizes(generator)
+    try:
+        named.check(checkpoint.digest(), known["num_ws"], known["w_dim"])
+    except CheckpointError as exc:
+        raise type(exc)(f"{plan.directions}: {exc}") from exc
+    return named
 
 
 def _write_models(folder: Path, card: Card, generator: Generator, backend: str) -> None:

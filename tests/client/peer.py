@@ -21,7 +21,7 @@ from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc
 from tritonclient.utils import deserialize_bytes_tensor, serialize_byte_tensor
 
-from nonesuch.card import Card
+from nonesuch.card import Card, Direction
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -43,6 +43,7 @@ def card(name: str = "dots", **changes: Any) -> Card:
         "ws_resolutions": (4, 8, 8, 8),
         "noise_resolutions": (4, 8, 8),
         "controls": ("z", "mix_z", "mix", "psi", "ws_offset", "noise_scale", "noise_shift"),
+        "directions": (Direction(name="smile", first=1, last=2),),
         "psi": 0.7,
         "max_batch": 4,
         "model_hash": "5eed",

@@ -101,6 +101,15 @@ def test_json_prints_one_object_a_picture(run: Run, peer: Peer) -> None:
             {"mix_seed": 4, "mix": [0, 1, 1, 1]},
             id="mix",
         ),
+        pytest.param(
+            ("--mix-seed", "4", "--mix-layers", "coarse"),
+            {"mix_seed": 4, "mix_layers": "coarse"},
+            id="mix by name",
+        ),
+        pytest.param(("--noise-layers", "2"), {"noise_layers": "2"}, id="noise layers"),
+        pytest.param(
+            ("--directions", "smile=-1"), {"directions": '{"smile": -1.0}'}, id="directions"
+        ),
         pytest.param(("--class", "1"), {"class": 1}, id="class"),
         pytest.param(("--quality", "30"), {"quality": 30}, id="quality"),
         pytest.param(("--format", "webp"), {"format": "webp"}, id="format"),
@@ -127,7 +136,7 @@ def test_every_option_changes_the_recipe(
         pytest.param(("--seeds", "1", "--truncation", "11"), 2, "psi is 11.0", id="psi"),
         pytest.param(("--seeds", "1", "--truncation", "1:9"), 2, "cutoff is 9", id="cutoff"),
         pytest.param(("--seeds", "1", "--class", "1"), 2, "dots is unconditional", id="class"),
-        pytest.param(("--seeds", "1", "--crossover", "1"), 2, "go together", id="half a mix"),
+        pytest.param(("--seeds", "1", "--crossover", "1"), 2, "goes with one of", id="half a mix"),
         pytest.param(
             ("--seeds", "1", "--format", "png", "--quality", "9"), 2, "loses nothing", id="quality"
         ),

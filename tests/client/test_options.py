@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from nonesuch.errors import InvalidRequest
 from nonesuch.latents import Seeds
-from nonesuch.options import Connection, Format, Generate, Mix, Noise, Truncation
+from nonesuch.options import Connection, Format, Generate, Mix, Noise, Truncation, parse_directions
 
 NAN = math.nan
 
@@ -28,14 +28,28 @@ NAN = math.nan
         pytest.param(lambda: Mix(seed=1, crossover=0.5), "crossover is 0.5", id="half crossover"),  # type: ignore[arg-type]
         pytest.param(lambda: Mix(seed=1, shares=("a",)), "share 0 .* is 'a'", id="share of text"),  # type: ignore[arg-type]
         pytest.param(lambda: Mix(seed=-1, crossover=1), "mix seed is -1", id="mix seed"),
-        pytest.param(lambda: Mix(seed=1), "either a crossover or shares", id="mix of nothing"),
         pytest.param(
-            lambda: Mix(seed=1, crossover=1, shares=(0.5,)), "either a crossover", id="mix of both"
+            lambda: Mix(seed=1),
+            "takes either layers, a crossover or shares, got none",
+            id="mix of 0",
+        ),
+        pytest.param(
+            lambda: Mix(seed=1, crossover=1, layers="fine"), "got fine, 1", id="mix of both"
         ),
         pytest.param(lambda: Mix(seed=1, crossover=-2), "crossover is -2", id="crossover"),
         pytest.param(lambda: Mix(seed=1, shares=()), "shares is empty", id="no shares"),
         pytest.param(lambda: Mix(seed=1, shares=(0, 1.1)), "share 1 of the mix is 1.1", id="share"),
         pytest.param(lambda: Mix(seed=1, shares=(NAN,)), "share 0 of the mix is nan", id="nan mix"),
+        pytest.param(lambda: Mix(seed=1, layers="top"), "read 'top' as layers", id="mix layers"),
+        pytest.param(lambda: Noise(layers="9-1"), "write 1-9", id="noise layers"),
+        pytest.param(lambda: Noise(mode="none", layers="fine"), "takes no layers", id="no layers"),
+        pytest.param(lambda: parse_directions("smile"), "NAME=WEIGHT", id="direction"),
+        pytest.param(lambda: parse_directions("smile=99"), "weight of smile is 99", id="weight"),
+        pytest.param(
+            lambda: Generate(model="m", seeds=Seeds([]), directions={"age": NAN}),
+            "weight of age is nan",
+            id="nan weight",
+        ),
         pytest.param(lambda: Noise(mode="loud"), "noise mode is 'loud'", id="noise mode"),  # type: ignore[arg-type]
         pytest.param(lambda: Noise(mode="random"), "needs a noise seed", id="unseeded noise"),
         pytest.param(lambda: Noise(seed=1), "const takes no noise seed", id="seeded const"),

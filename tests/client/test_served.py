@@ -115,6 +115,29 @@ def test_mixing_all_rows_gives_the_second_parent_and_none_the_first(client: Clie
     assert levels_apart(one(client, 3, mix=Mix(seed=4, crossover=5)), one(client, 3)) > 1
 
 
+def test_layers_go_by_name_or_by_number(client: Client) -> None:
+    coarse, rest = Mix(seed=4, layers="coarse"), Mix(seed=3, layers="3-9")
+    none, fine = Noise(mode="none"), Noise(layers="fine")
+
+    assert levels_apart(one(client, 3, mix=coarse), one(client, 4, mix=rest)) <= 1
+    assert levels_apart(one(client, 3, mix=Mix(seed=4, layers="none")), one(client, 3)) <= 1
+    assert levels_apart(one(client, noise=fine), one(client, noise=Noise(layers="7,8"))) == 0
+    assert levels_apart(one(client, noise=Noise(layers="none")), one(client, noise=none)) == 0
+    assert levels_apart(one(client, noise=fine), one(client, noise=none)) > 0
+
+
+def test_directions_move_a_picture_and_add_up(client: Client) -> None:
+    smile, both = one(client, directions={"smile": 0.5}), {"smile": 0.5, "age": -0.25}
+
+    assert levels_apart(smile, one(client)) > 1
+    assert levels_apart(one(client, directions=both), smile) > 1
+    assert levels_apart(one(client, directions={"age": 0.0}), one(client)) <= 1
+    assert smile.recipe["directions"] == {"smile": 0.5}
+    assert smile.recipe["directions_hash"] == client.info("faces").directions_hash
+    with pytest.raises(InvalidRequest, match="faces has no direction 'smiel': did you mean smile"):
+        client.generate("faces", [1], directions={"smiel": 1})
+
+
 def test_noise_is_stored_left_out_or_seeded(client: Client) -> None:
     stored, without = one(client), one(client, noise=Noise(mode="none"))
     seeded = [one(client, noise=Noise(mode="random", seed=seed)) for seed in (5, 5, 6)]

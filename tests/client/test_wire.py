@@ -72,6 +72,21 @@ def sent(asked: Generate) -> dict[str, tuple[str, Any]]:
             id="one share",
         ),
         pytest.param(
+            {"format": RAW, "mix": Mix(seed=5, layers="coarse")},
+            {"mix_seed": ("INT64", [[5]] * 3), "mix_layers": ("BYTES", ["coarse"] * 3)},
+            id="layers",
+        ),
+        pytest.param(
+            {"format": RAW, "directions": {"smile": 1.5}},
+            {"directions": ("BYTES", ['{"smile": 1.5}'] * 3)},
+            id="directions",
+        ),
+        pytest.param(
+            {"format": RAW, "noise": Noise(layers="1-2", scale=2)},
+            {"noise_scale": ("FP32", [[2]] * 3), "noise_layers": ("BYTES", ["1-2"] * 3)},
+            id="noise in some layers",
+        ),
+        pytest.param(
             {"format": RAW, "noise": Noise(mode="none")},
             {"noise_scale": ("FP32", [[0]] * 3)},
             id="no noise",
@@ -112,6 +127,9 @@ def test_a_file_or_pixels_are_asked_for_and_the_recipe(name: FormatName, wanted:
         pytest.param({"truncation": Truncation(cutoff=5)}, "cutoff is 5, dots has 4", id="cutoff"),
         pytest.param({"mix": Mix(seed=0, crossover=5)}, "crossover is 5, dots has 4", id="mix"),
         pytest.param({"mix": Mix(seed=0, shares=(0, 1))}, "2 shares, dots expects 1 or 4", id="w"),
+        pytest.param({"mix": Mix(seed=0, layers="fine")}, "no fine layers", id="no fine layers"),
+        pytest.param({"noise": Noise(layers="3")}, "no layer 3: they are 0 to 2", id="layer"),
+        pytest.param({"directions": {"smle": 1}}, "no direction 'smle': did you", id="direction"),
     ],
 )
 def test_what_the_model_cannot_do_is_refused_before_sending(

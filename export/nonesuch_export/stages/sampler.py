@@ -7,6 +7,8 @@ of its batch are served. The noise formula is that of the wire contract (docs/co
 
 import base64
 import json
+from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,8 @@ LATENT = 1e6
 QUALITY = (1, 100)
 DEFAULT_QUALITY = 90
 FORMATS = ("jpeg", "png", "webp")
+GROUPS = {"coarse": (1, 15), "middle": (16, 63), "fine": (64, 2**16)}
+LONGEST = 65536  # characters of a text
 MASK = 2**64 - 1
 
 # Request tensor → the control that the generator must have for it.
@@ -32,12 +36,15 @@ NEEDS = {
     "mix_seed": "mix",
     "mix_z": "mix",
     "mix": "mix",
+    "mix_layers": "mix",
     "class": "c",
     "c": "c",
     "psi": "psi",
     "cutoff": "psi",
+    "directions": "ws_offset",
     "ws_offset": "ws_offset",
     "noise_scale": "noise_scale",
+    "noise_layers": "noise_scale",
     "noise_seed": "noise_shift",
     "format": "",
     "quality": "",
@@ -60,6 +67,7 @@ class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         config = json.loads(args["model_config"])
         self.card: Card = json.loads(config["parameters"]["card"]["string_value"])
+        self.card["vectors"] = vectors(self.card, args)
         probe = np.arange(4, dtype=np.float32)
         if not np.array_equal(pb_utils.Tensor("probe", probe).as_numpy(), probe):
             raise pb_utils.TritonModelException(
@@ -68,6 +76,15 @@ class TritonPythonModel:
 
     def execute(self, requests: list[Any]) -> list[Any]:
         return [answer(self.card, request) for request in requests]
+
+
+def vectors(card: Card, args: dict[str, str]) -> Array:
+    """What a weight of 1 adds to ws for each of the card's directions, [D, w_dim]."""
+    if not card["directions"]:
+        return np.zeros((0, card["w_dim"]), np.float32)
+    folder = Path(args["model_repository"]) / args["model_version"]
+    stored: Array = np.load(folder / "directions.npy", allow_pickle=False)
+    return stored
 
 
 def answer(card: Card, request: Any) -> Any:
@@ -120,6 +137,10 @@ class Request:
                 raise RefusedError(f"{name} is {value}, expected {least} to {most}")
         return values
 
+    def texts(self, name: str) -> list[str]:
+        """The texts of a tensor [N, 1]."""
+        return [row[0][:LONGEST].decode("utf-8", "replace") for row in self.sent[name]]
+
     def numbers(self, name: str, least: float = -LATENT, most: float = LATENT) -> Array:
         """A tensor of FP32, every value within the limits."""
         values = self.sent[name]
@@ -148,13 +169,22 @@ def latents(card: Card, request: Request) -> Tensors:
         raise RefusedError("send either seed or z, and not both")
     z = latent(card, request, "seed", "z")
     second = [name for name in ("mix_seed", "mix_z") if name in request]
-    if not second and "mix" not in request:
+    shares = [name for name in ("mix", "mix_layers") if name in request]
+    if not second and not shares:
         return {"z": z, "mix_z": z, "mix": np.zeros((request.count, card["num_ws"]), np.float32)}
-    if len(second) != 1 or "mix" not in request:
-        raise RefusedError("mixing needs mix, and either mix_seed or mix_z")
+    if len(second) != 1 or len(shares) != 1:
+        raise RefusedError("mixing needs one of mix and mix_layers, and one of mix_seed and mix_z")
+    mix = mixed_rows(card, request)
+    return {"z": z, "mix_z": latent(card, request, "mix_seed", "mix_z"), "mix": mix}
+
+
+def mixed_rows(card: Card, request: Request) -> Array:
+    """The share of the second latent in each row of ws, [N, num_ws]."""
+    if "mix_layers" in request:
+        return selected(request, "mix_layers", card["ws_resolutions"])
     mix = per_layer(request.numbers("mix", 0.0, 1.0), "mix", card["num_ws"])
     request.note("mix", [plain(row) for row in mix])
-    return {"z": z, "mix_z": latent(card, request, "mix_seed", "mix_z"), "mix": mix}
+    return mix
 
 
 def latent(card: Card, request: Request, seed_name: str, z_name: str) -> Array:
@@ -207,13 +237,56 @@ def truncation(card: Card, request: Request) -> Tensors:
 
 def offset(card: Card, request: Request) -> Tensors:
     shape = (card["num_ws"], card["w_dim"])
-    if "ws_offset" not in request:
-        return {"ws_offset": np.zeros((request.count, *shape), np.float32)}
-    values = request.numbers("ws_offset")
-    if values.shape[1:] != shape:
-        raise RefusedError(f"ws_offset is {list(values.shape[1:])}, expected {list(shape)}")
-    request.note("ws_offset", [packed(row) for row in values])
-    return {"ws_offset": values}
+    total = np.zeros((request.count, *shape), np.float32)
+    if "ws_offset" in request:
+        values = request.numbers("ws_offset")
+        if values.shape[1:] != shape:
+            raise RefusedError(f"ws_offset is {list(values.shape[1:])}, expected {list(shape)}")
+        request.note("ws_offset", [packed(row) for row in values])
+        total = total + values
+    if "directions" in request:
+        wanted = [weights(card, text) for text in request.texts("directions")]
+        request.note("directions", wanted)
+        request.note("directions_hash", [card["directions_hash"]] * request.count)
+        for sample_offset, named in zip(total, wanted):  # noqa: B905 (also runs on Python 3.9)
+            add_directions(card, named, sample_offset)
+    return {"ws_offset": total}
+
+
+def weights(card: Card, text: str) -> dict[str, float]:
+    """The weights in a request's JSON object, by the names of the card's directions."""
+    try:
+        named = json.loads(text)
+    except (ValueError, RecursionError):
+        named = None
+    if not isinstance(named, dict):
+        raise RefusedError(
+            f'directions is {text[:40]!r}, expected a JSON object such as {{"smile": 1.5}}'
+        )
+    for name, weight in named.items():
+        check_direction(card, name, weight)
+    return {name: float(weight) for name, weight in named.items()}
+
+
+def check_direction(card: Card, name: str, weight: Any) -> None:
+    names = [direction["name"] for direction in card["directions"]]
+    if name not in names:
+        near = get_close_matches(name[:64], names, cutoff=0.4) or names[:8]
+        there = f"did you mean {', '.join(near)}?" if near else "it has none"
+        raise RefusedError(f"{card['name']} has no direction {name[:40]!r}: {there}")
+    number = isinstance(weight, (int, float)) and not isinstance(weight, bool)
+    if not (number and -FACTOR <= weight <= FACTOR):
+        raise RefusedError(
+            f"the weight of {name} is {str(weight)[:40]}, expected {-FACTOR:g} to {FACTOR:g}"
+        )
+
+
+def add_directions(card: Card, named: dict[str, float], ws_offset: Array) -> None:
+    """Add weighted directions to a sample's offset [num_ws, w_dim], in place."""
+    for direction, vector in zip(card["directions"], card["vectors"]):  # noqa: B905 (Python 3.9)
+        weight = named.get(direction["name"], 0.0)
+        if weight:
+            ws_offset[direction["first"] : direction["last"] + 1] += np.float32(weight) * vector
 
 
 def noise(card: Card, request: Request) -> Tensors:
@@ -224,6 +297,8 @@ def noise(card: Card, request: Request) -> Tensors:
         values = request.numbers("noise_scale", -FACTOR, FACTOR)
         scale = per_layer(values, "noise_scale", len(resolutions))
         request.note("noise_scale", [plain(row) for row in scale])
+    if "noise_layers" in request:
+        scale = scale * selected(request, "noise_layers", resolutions)
     if "noise_seed" in request:
         seeds = request.integers("noise_seed", 0, SEEDS - 1)
         request.note("noise_seed", seeds)
@@ -237,7 +312,7 @@ def encoding(card: Card, request: Request) -> None:
     transparent = card["channels"] == 4
     formats = ["png" if transparent else "jpeg"] * request.count
     if "format" in request:
-        formats = [row[0].decode("utf-8", "replace") for row in request.sent["format"]]
+        formats = request.texts("format")
     for name in formats:
         if name not in FORMATS:
             raise RefusedError(f"format is {name[:40]!r}, expected one of {', '.join(FORMATS)}")
@@ -252,6 +327,46 @@ def encoding(card: Card, request: Request) -> None:
     for i, name in enumerate(formats):
         if name != "png":
             request.recipes[i]["quality"] = quality[i]
+
+
+def selected(request: Request, name: str, resolutions: list[int]) -> Array:
+    """A text that names layers as [N, layers] of 0 and 1."""
+    texts = request.texts(name)
+    request.note(name, texts)
+    try:
+        return np.array([chosen(text, resolutions) for text in texts], np.float32)
+    except RefusedError as exc:
+        raise RefusedError(f"{name}: {exc}") from None
+
+
+def chosen(text: str, resolutions: list[int]) -> list[bool]:
+    """Whether each layer is among `coarse`, `middle`, `fine`, `4-7`, or several of these."""
+    found: set[int] = set()
+    for part in text.split(","):
+        found.update(span(part.strip(), resolutions))
+    return [layer in found for layer in range(len(resolutions))]
+
+
+def span(part: str, resolutions: list[int]) -> Any:
+    count = len(resolutions)
+    if part in ("all", "none"):
+        return range(count if part == "all" else 0)
+    if part in GROUPS:
+        least, most = GROUPS[part]
+        members = [layer for layer, pixels in enumerate(resolutions) if least <= pixels <= most]
+        if not members:
+            raise RefusedError(f"there are no {part} layers, the largest is {max(resolutions)} px")
+        return members
+    first, dash, last = part.partition("-")
+    ends = [first, last if dash else first]
+    if not all(end.isascii() and end.isdigit() and len(end) < 5 for end in ends):
+        names = ", ".join(GROUPS)
+        raise RefusedError(
+            f"cannot read {part[:40]!r}, expected all, none, {names} or numbers as in 4-7"
+        )
+    if not int(ends[0]) <= int(ends[1]) < count:
+        raise RefusedError(f"{part} is no part of the layers, which are 0 to {count - 1}")
+    return range(int(ends[0]), int(ends[1]) + 1)
 
 
 def per_layer(values: Array, name: str, layers: int) -> Array:
