@@ -11,10 +11,11 @@ $(VENV)/ready: pyproject.toml constraints.txt
 
 .PHONY: demo test soak lint format bench clean
 
-demo: $(VENV)/ready  ## A generator behind Triton, 32 pictures of it in out/
-	$(BIN)/nonesuch-export build demo/portraits.safetensors --name portraits
-	$(BIN)/nonesuch-server run --grpc-port 0 --http-port 0 --metrics-port 0 -- \
-	    $(BIN)/nonesuch generate portraits --seeds 0-31 --truncation 0.7 --out out --grid out/grid.png
+demo: $(VENV)/ready  ## A checkpoint exported, served by Triton, and shown: out/index.html
+	$(BIN)/nonesuch-export build demo/portraits.safetensors --name portraits \
+	    --directions demo/directions.safetensors --repository build/demo
+	$(BIN)/nonesuch-server run --repository build/demo --grpc-port 0 --http-port 0 --metrics-port 0 -- \
+	    $(BIN)/python -m demo.show portraits --out out
 
 test: $(VENV)/ready  ## All tests but the slow ones
 	$(BIN)/nonesuch-server prepare
@@ -41,4 +42,4 @@ bench: $(VENV)/ready  ## What the server keeps of the bare engine's speed, at 25
 	    $(BIN)/nonesuch-loadtest compare random256 --engine build/bench/random256_generator/1/model.onnx
 
 clean:
-	rm -rf $(VENV) build out dist model_repository .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build out dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

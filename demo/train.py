@@ -128,19 +128,22 @@ def batches(plan: Plan, seed: int) -> Iterator[Batch]:
         while True:
             yield queue.get()
     finally:
-        drawer.terminate()
+        # Not `terminate`: the process, forked, has our way of ending, which waits for a reader of
+        # what it has put into the queue.
+        drawer.kill()
         drawer.join()
 
 
 class Loss:
-    """Distance of two pictures, which weighs eyes and mouth and hardens as training goes on."""
+    """Distance of two pictures; eyes, mouth and ears weigh more, and it hardens with time."""
 
     def __init__(self, resolution: int, device: str) -> None:
         line = (torch.arange(resolution, device=device) + 0.5) / (resolution / 2) - 1
         x, y = line[None], line[:, None]
         face = torch.exp(-(x**2 + (y - 0.06) ** 2) / (2 * 0.28**2))
         mouth = torch.exp(-((x / 0.24) ** 2) / 2 - ((y - 0.34) / 0.15) ** 2 / 2)
-        self._weight = 0.5 + 3.5 * face + 3.5 * mouth
+        ears = torch.exp(-(((x.abs() - 0.5) / 0.1) ** 2) / 2 - ((y - 0.22) / 0.1) ** 2 / 2)
+        self._weight = 0.5 + 3.5 * face + 3.5 * mouth + 3.0 * ears
 
     def __call__(self, image: Tensor, target: Tensor, progress: float) -> Tensor:
         width = 0.25 * max(0.0, 1 - 2 * progress) + 0.02
@@ -231,12 +234,14 @@ class Trainer:
         }
 
     def resume(self, path: Path) -> None:
-        """Go on from a state that was saved."""
+        """Go on from a state that was saved, or grow it: layers that it lacks begin anew."""
         state = torch.load(path, weights_only=True, map_location=self.plan.device)
         self.images = state["images"]
-        self.network.load_state_dict(state["network"])
-        self.average.load_state_dict(state["average"])
-        self._optimizer.load_state_dict(state["optimizer"])
+        grown = len(state["network"]) < len(self.network.state_dict())
+        self.network.load_state_dict(state["network"], strict=not grown)
+        self.average.load_state_dict(state["average"], strict=not grown)
+        if not grown:
+            self._optimizer.load_state_dict(state["optimizer"])
 
 
 def finished(average: Generator) -> Generator:
@@ -251,18 +256,31 @@ def finished(average: Generator) -> Generator:
     return whole
 
 
-def train(plan: Plan, trainer: Trainer) -> Iterator[tuple[int, float, float]]:
-    """Train to the end, saving states, samples and the curve; yields images, loss and PSNR."""
-    started, loss, saved_s = time.monotonic(), 0.0, -math.inf
+@dataclass(frozen=True)
+class Progress:
+    """Where the training is after a step."""
+
+    images: int
+    loss: float  # averaged over about a hundred steps
+    psnr: float | None = None  # dB on held-out portraits, where a state was saved
+
+
+def train(plan: Plan, trainer: Trainer) -> Iterator[Progress]:
+    """Train to the end, a step each time; saves a state and samples every `plan.save_s`."""
+    if trainer.images >= plan.images:
+        return
+    loss, saved_s = 0.0, time.monotonic()
     for batch in batches(plan, plan.seed + 1 + trainer.images):
         now = trainer.step(batch)
         loss = now if not loss else 0.99 * loss + 0.01 * now
         done = trainer.images >= plan.images
-        if done or time.monotonic() - started - saved_s > plan.save_s:
-            saved_s = time.monotonic() - started
+        if done or time.monotonic() - saved_s > plan.save_s:
+            saved_s = time.monotonic()
             psnr, pairs = trainer.look()
             _keep(plan, trainer, pairs)
-            yield trainer.images, loss, psnr
+            yield Progress(trainer.images, loss, psnr)
+        else:
+            yield Progress(trainer.images, loss)
         if done:
             return
 
@@ -283,14 +301,17 @@ def _keep(plan: Plan, trainer: Trainer, pairs: Tensor) -> None:
 @click.option("--images", default=300_000, show_default=True, help="How many to learn from.")
 @click.option("--batch", default=16, show_default=True)
 @click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
+@click.option("--save-s", default=150.0, show_default=True, help="Between saved states.")
 @click.option("--threads", default=1, show_default=True, help="Of the trainer, on a CPU.")
 def main(*, threads: int, **plan: object) -> None:
     """Train the demo generator; goes on where an earlier run in the same folder ended.
 
+    A folder with an earlier run at a smaller resolution is grown: layers that it lacks begin anew.
+
     \b
     Examples:
-      python -m demo.train
-      python -m demo.train --resolution 256 --images 1000000 --batch 32 --device cuda
+      python -m demo.train --resolution 64 --images 170000
+      python -m demo.train --resolution 128 --images 420000
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # ends the drawing process as well
     torch.set_num_threads(threads)
@@ -299,11 +320,27 @@ def main(*, threads: int, **plan: object) -> None:
     if (wanted.out / "state.pt").exists():
         trainer.resume(wanted.out / "state.pt")
     start_s, first = time.monotonic(), trainer.images
-    for images, loss, psnr in train(wanted, trainer):
-        rate = (images - first) / (time.monotonic() - start_s)
-        click.echo(f"{images:>8} images, {rate:.0f}/s, loss {loss:.4f}, PSNR {psnr:.2f} dB")
+    for now in _watched(train(wanted, trainer), wanted, first):
+        if now.psnr is None:
+            continue
+        rate = (now.images - first) / (time.monotonic() - start_s)
+        click.echo(
+            f"{now.images:>8} images, {rate:.0f}/s, loss {now.loss:.4f}, PSNR {now.psnr:.2f} dB"
+        )
         with (wanted.out / "curve.csv").open("a", encoding="utf-8") as file:
-            csv.writer(file).writerow([images, f"{loss:.4f}", f"{psnr:.2f}"])
+            csv.writer(file).writerow([now.images, f"{now.loss:.4f}", f"{now.psnr:.2f}"])
+
+
+def _watched(steps: Iterator[Progress], plan: Plan, first: int) -> Iterator[Progress]:
+    """The same steps, with a bar on a terminal."""
+    if not sys.stderr.isatty():
+        yield from steps
+        return
+    length = plan.images - first
+    with click.progressbar(length=length, file=sys.stderr, show_pos=True) as bar:
+        for now in steps:
+            bar.update(min(plan.batch, length - bar.pos))
+            yield now
 
 
 if __name__ == "__main__":
