@@ -11,12 +11,12 @@ import click
 import torch
 from demo import space
 from demo.attributes import ATTRIBUTES, INDEX
+from demo.measure import latents, styles
 from demo.reader import Reader, load
 from demo.train import layer_groups
 from torch import Tensor
 
 from nonesuch.card import Direction
-from nonesuch.latents import latent
 from nonesuch_export import directions, network
 from nonesuch_export.checkpoint import read
 from nonesuch_export.directions import Directions
@@ -29,17 +29,12 @@ _OTHERS = 3  # largest side effects that are told
 _GROUPS = ("coarse", "middle", "fine")
 
 
-def _latents(seeds: range) -> Tensor:
-    return torch.cat([torch.from_numpy(latent(seed, space.Z_DIM)) for seed in seeds])
-
-
 def fit(generator: Generator, model_hash: str) -> Directions:
     """One direction an attribute: a weight of 1 is a standard deviation over random seeds."""
-    z = _latents(range(_FIT))
-    with torch.inference_mode():
-        w = generator.mapping(z)
+    z = latents(range(_FIT))
+    w = styles(generator, z)[:, 0]
     vectors = directions.regress(w.numpy(), space.attributes_of(z).numpy())
-    groups = layer_groups(generator.config)
+    groups = layer_groups(generator.ws_resolutions)
     named = tuple(
         Direction(
             name=attribute.name,
@@ -58,11 +53,8 @@ def measure(generator: Generator, reader: Reader, found: Directions) -> Directio
 
     Effects are in standard deviations of the attribute: its own first, then the largest others.
     """
-    assert generator.mapping.w_avg is not None
     with torch.inference_mode():
-        w = generator.mapping(_latents(range(_LOOKS)))
-        w = generator.mapping.w_avg.lerp(w, _PSI)
-        ws = w[:, None].repeat(1, generator.config.num_ws, 1)
+        ws = styles(generator, latents(range(_LOOKS)), _PSI)
         vectors = torch.from_numpy(found.vectors)
         named = tuple(
             _measured(direction, _change(generator, reader, ws, direction, vector))

@@ -150,11 +150,12 @@ def truncated(z: Tensor, psi: float) -> Tensor:
 
 def styles(generator: Generator, z: Tensor, psi: float = 1.0) -> Tensor:
     """The ws, [N, num_ws, w_dim], of z at psi."""
-    w_avg = generator.mapping.w_avg
-    assert w_avg is not None  # the demo's mapping network always has it
+    w_avg = generator.w_avg
+    assert generator.mapping is not None  # the demo's generator has both
+    assert w_avg is not None
     with torch.inference_mode():
         w: Tensor = w_avg + psi * (generator.mapping(z) - w_avg)
-    return w[:, None].expand(-1, generator.config.num_ws, -1)
+    return w[:, None].expand(-1, generator.num_ws, -1)
 
 
 def generate(generator: Generator, ws: Tensor) -> Iterator[Tensor]:
@@ -206,9 +207,9 @@ def measure(
 
 def _check(generator: Generator, seeds: Sequence[int]) -> None:
     config = generator.config
-    if (config.z_dim, config.w_dim) != (space.Z_DIM, space.W_DIM) or config.resolution % SIZE:
+    if (config.z_dim, generator.w_dim) != (space.Z_DIM, space.W_DIM) or config.resolution % SIZE:
         raise InvalidRequest(
-            f"z_dim, w_dim, resolution are {config.z_dim}, {config.w_dim}, {config.resolution}; "
+            f"z_dim, w_dim, resolution are {config.z_dim}, {generator.w_dim}, {config.resolution}; "
             f"a generator of the demo has {space.Z_DIM}, {space.W_DIM}, a multiple of {SIZE}"
         )
     if len(seeds) < 2:

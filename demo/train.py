@@ -11,7 +11,7 @@ import math
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,8 @@ from torch import Tensor
 from nonesuch.images import encode, grid, save
 from nonesuch_export.checkpoint import native
 from nonesuch_export.graph import to_uint8
-from nonesuch_export.network import Config, Generator, freeze
+from nonesuch_export.network import StyleGAN2, freeze
+from nonesuch_export.network.config import Config
 
 ABOUT = (
     "Drawn portraits, no photographs and no real people. Trained with supervision by the program "
@@ -64,6 +65,11 @@ class Plan:
         )
 
     @property
+    def groups(self) -> list[int]:
+        """The group of each row of ws."""
+        return layer_groups(StyleGAN2(self.config).ws_resolutions)
+
+    @property
     def _blocks(self) -> int:
         return self.resolution.bit_length() - 2
 
@@ -77,10 +83,9 @@ class Batch:
     target: Tensor  # [N, 3, R, R] in [-1, 1]
 
 
-def layer_groups(config: Config) -> list[int]:
-    """Which of coarse (0), middle (1), fine (2) each row of ws belongs to, by resolution."""
-    rows = Generator(config).ws_resolutions
-    return [0 if r <= 8 else 1 if r <= 32 else 2 for r in rows]
+def layer_groups(ws_resolutions: Sequence[int]) -> list[int]:
+    """Which of coarse (0), middle (1), fine (2) each row of ws belongs to, by its resolution."""
+    return [0 if r <= 8 else 1 if r <= 32 else 2 for r in ws_resolutions]
 
 
 def samples(config: Config, count: int, groups: list[int], source: torch.Generator) -> Batch:
@@ -105,7 +110,7 @@ def samples(config: Config, count: int, groups: list[int], source: torch.Generat
 
 def _fill(queue: "multiprocessing.Queue[Batch]", plan: Plan, seed: int) -> None:
     torch.set_num_threads(1)
-    config, groups = plan.config, layer_groups(plan.config)
+    config, groups = plan.config, plan.groups
     source = torch.Generator().manual_seed(seed)
     with torch.inference_mode():
         while True:
@@ -115,7 +120,7 @@ def _fill(queue: "multiprocessing.Queue[Batch]", plan: Plan, seed: int) -> None:
 def batches(plan: Plan, seed: int) -> Iterator[Batch]:
     """Training samples without end; on a CPU a second process draws them."""
     if plan.device != "cpu":
-        config, groups = plan.config, layer_groups(plan.config)
+        config, groups = plan.config, plan.groups
         source = torch.Generator(plan.device).manual_seed(seed)
         while True:
             with torch.no_grad():
@@ -167,7 +172,7 @@ class Trainer:
     def __init__(self, plan: Plan) -> None:
         torch.manual_seed(plan.seed)
         self.plan = plan
-        self.network = Generator(plan.config).to(plan.device)
+        self.network = StyleGAN2(plan.config).to(plan.device)
         for weight in self.network.synthesis.parameters():
             if weight.ndim == 4:
                 weight.data = weight.data.to(memory_format=torch.channels_last)
@@ -178,7 +183,7 @@ class Trainer:
             self.network.synthesis.parameters(), lr=plan.rate, betas=(0.9, 0.99), fused=True
         )
         source = torch.Generator().manual_seed(99)
-        groups = layer_groups(plan.config)
+        groups = plan.groups
         with torch.no_grad():
             self._held_out = samples(plan.config, _LOOKS, groups, source)
 
@@ -244,7 +249,7 @@ class Trainer:
             self._optimizer.load_state_dict(state["optimizer"])
 
 
-def finished(average: Generator) -> Generator:
+def finished(average: StyleGAN2) -> StyleGAN2:
     """The generator as it is shipped: with its mapping, and with W where the mapping puts it."""
     whole = deepcopy(average).cpu()
     weights = {**whole.state_dict(), **space.mapping_weights(whole.config.lr_multiplier)}

@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from tests import families
 from tests.export.forge import shaped
 
 from nonesuch.card import Direction
 from nonesuch_export import directions, network
 from nonesuch_export.checkpoint import Checkpoint, read
+from nonesuch_export.crop import Crop
 from nonesuch_export.directions import Directions
-from nonesuch_export.network import Config
+from nonesuch_export.network.config import Config
 from nonesuch_export.repository import Plan, build
 from nonesuch_server.cli import cache_folder
 from nonesuch_server.embedded import Embedded
@@ -61,7 +63,8 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model repository with `faces` (64 pixels), `classes` (32, 10 classes) and `ada` (32).
 
     `faces` has two directions. And `wide`, grey and with so large a w that a whole offset fills
-    more than a JPEG's segment.
+    more than a JPEG's segment; `cars`, cropped and with an alpha channel; and a small network of
+    each family by its name.
     """
     folder = tmp_path_factory.mktemp("served") / "model_repository"
     for name, stem in zip(("faces", "classes", "ada"), STEMS, strict=True):
@@ -74,6 +77,14 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
         resolution=16, widths=(8, 8, 8), mapping_widths=(2048,), w_dim=2048, z_dim=8, channels=1
     )
     build(network.freeze(shaped(shape), "wide"), Plan(name="wide", repository=folder))
+    shape = Config(
+        resolution=16, widths=(8, 8, 8), mapping_widths=(8,), w_dim=8, z_dim=8, channels=4
+    )
+    crop = Crop(width=16, height=12)
+    build(network.freeze(shaped(shape), "cars"), Plan(name="cars", repository=folder, crop=crop))
+    for family in network.FAMILIES:
+        made = network.freeze(families.small(family), family)
+        build(made, Plan(name=family, repository=folder))
     return folder
 
 
@@ -99,5 +110,5 @@ def served(repository: Path, runtime: Runtime) -> Iterator[ServedGolden]:
     """One Triton for the whole session."""
     anywhere = Listen(grpc_port=0, http_port=0, metrics_port=0)
     cases = dict(zip(("faces", "classes", "ada"), map(_golden, STEMS), strict=True))
-    with Embedded(repository, runtime, anywhere) as server:
+    with Embedded(repository, runtime, anywhere, timeout_s=300) as server:  # of a busy machine
         yield ServedGolden(server.listen.grpc, server.pid, cases)

@@ -17,11 +17,13 @@ from nonesuch.latents import Seeds
 from nonesuch.options import (
     JPEG,
     STORED_NOISE,
+    ClassWeights,
     Connection,
     Format,
     Generate,
     Mix,
     Noise,
+    Transform,
     Truncation,
 )
 
@@ -81,6 +83,8 @@ class AsyncClient:
         noise: Noise = STORED_NOISE,
         directions: Mapping[str, float] | None = None,
         class_idx: int | None = None,
+        class_weights: ClassWeights | None = None,
+        transform: Transform | None = None,
         format: Format = JPEG,
     ) -> AsyncPictures:
         """Generate one picture for each seed, with the same settings.
@@ -96,6 +100,8 @@ class AsyncClient:
             noise=noise,
             directions=directions,
             class_idx=class_idx,
+            class_weights=class_weights,
+            transform=transform,
             format=format,
         )
         return AsyncPictures(self._generate(request), len(request.seeds))

@@ -28,6 +28,7 @@ class Card:
     height: int  # pixels
     width: int  # pixels
     channels: int  # 1, 3 or 4
+    crop: str | None = None  # WIDTHxHEIGHT+LEFT+TOP that was cut out of the network's picture
     z_dim: int
     w_dim: int
     c_dim: int  # 0 = unconditional

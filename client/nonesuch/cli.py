@@ -24,8 +24,10 @@ from nonesuch.options import (
     Mix,
     Noise,
     NoiseMode,
+    Transform,
     Truncation,
     parse_directions,
+    parse_translate,
 )
 
 Command = TypeVar("Command", bound=Callable[..., None])
@@ -98,6 +100,13 @@ def grid_path(text: str) -> Path:
     help="The model's dials, e.g. smile=1.5,age=-1 (`nonesuch info NAME` lists them).",
 )
 @click.option(
+    "--translate",
+    type=Parsed(parse_translate),
+    metavar="X,Y",
+    help="Move the picture, 1 = its width and height (StyleGAN3).",
+)
+@click.option("--rotate", type=float, metavar="DEGREES", help="Turn the picture (StyleGAN3).")
+@click.option(
     "--format", "format_name", type=click.Choice(FORMATS), default="jpeg", help="Of the files."
 )
 @click.option(
@@ -131,6 +140,8 @@ def generate(  # noqa: PLR0913 (one parameter an option)
     mix_layers: str | None,
     crossover: int | None,
     directions: Mapping[str, float] | None,
+    translate: tuple[float, float] | None,
+    rotate: float | None,
     format_name: FormatName,
     quality: int | None,
     out: Path,
@@ -157,6 +168,7 @@ def generate(  # noqa: PLR0913 (one parameter an option)
             noise=_noise(noise, noise_seed, noise_layers),
             directions=directions,
             class_idx=class_idx,
+            transform=_transform(translate, rotate),
             format=Format(name=format_name, quality=quality),
         )
         if grid_file is not None:  # refused before the work, not after
@@ -184,6 +196,12 @@ def _mix(seed: int | None, layers: str | None, crossover: int | None) -> Mix | N
 def _noise(mode: NoiseMode, seed: int | None, layers: str) -> Noise:
     random = mode == "const" and seed is not None
     return Noise(mode="random" if random else mode, seed=seed, layers=layers)
+
+
+def _transform(translate: tuple[float, float] | None, rotate: float | None) -> Transform | None:
+    if translate is None and rotate is None:
+        return None
+    return Transform(translate=translate or (0.0, 0.0), rotate=rotate or 0.0)
 
 
 def _watched(pictures: Pictures) -> Iterator[Picture]:

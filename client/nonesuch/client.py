@@ -18,11 +18,13 @@ from nonesuch.latents import Seeds
 from nonesuch.options import (
     JPEG,
     STORED_NOISE,
+    ClassWeights,
     Connection,
     Format,
     Generate,
     Mix,
     Noise,
+    Transform,
     Truncation,
 )
 from nonesuch.tensors import Request
@@ -85,6 +87,8 @@ class Client:
         noise: Noise = STORED_NOISE,
         directions: Mapping[str, float] | None = None,
         class_idx: int | None = None,
+        class_weights: ClassWeights | None = None,
+        transform: Transform | None = None,
         format: Format = JPEG,
     ) -> Pictures:
         """Generate one picture for each seed, with the same settings.
@@ -100,6 +104,8 @@ class Client:
             noise=noise,
             directions=directions,
             class_idx=class_idx,
+            class_weights=class_weights,
+            transform=transform,
             format=format,
         )
         card = self.info(model)

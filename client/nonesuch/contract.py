@@ -11,6 +11,7 @@ from typing import Literal
 DType = Literal["FP32", "INT32", "INT64", "UINT8", "BYTES"]
 
 SEEDS = 2**32  # seeds are 0 … SEEDS - 1, the range of numpy's RandomState
+LATENT = 1e6  # values of latents, offsets, labels and transforms are at most this
 FACTOR = 10.0  # |psi|, |noise_scale| and a direction's |weight| are at most this
 # Layers by their resolution in pixels, from … to (StyleGAN, section 3.1, open to both sides).
 GROUPS = {"coarse": (1, 15), "middle": (16, 63), "fine": (64, 2**16)}
@@ -28,7 +29,7 @@ class Tensor:
     dtype: DType
     shape: tuple[int | str, ...]  # of one sample; -1 = one value or one for each layer
     control: str = ""  # the graph input that a model must have for this to mean anything
-    neutral: float = 0.0  # the value that changes nothing (mix_z: the same as z)
+    neutral: float = 0.0  # the value that changes nothing (mix_z: z, transform: identity)
 
 
 GRAPH = (
@@ -40,6 +41,7 @@ GRAPH = (
     Tensor("ws_offset", "FP32", ("num_ws", "w_dim")),
     Tensor("noise_scale", "FP32", ("num_noise",), neutral=1.0),
     Tensor("noise_shift", "INT32", ("num_noise", 2)),
+    Tensor("transform", "FP32", (3, 3)),
 )
 IMAGE = Tensor("image", "UINT8", ("height", "width", "channels"))
 
@@ -62,6 +64,7 @@ REQUEST = (
     Tensor("noise_scale", "FP32", (-1,), "noise_scale"),
     Tensor("noise_layers", "BYTES", (1,), "noise_scale"),
     Tensor("noise_seed", "INT64", (1,), "noise_shift"),
+    Tensor("transform", "FP32", (-1, -1), "transform"),
     Tensor("format", "BYTES", (1,)),
     Tensor("quality", "INT32", (1,)),
 )

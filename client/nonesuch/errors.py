@@ -38,7 +38,14 @@ class InvalidRequest(NonesuchError, ValueError):
 
 
 class CheckpointError(NonesuchError):
-    """Raised when a checkpoint file is damaged, truncated or of no known format."""
+    """Raised when a checkpoint file is damaged, truncated or of no known format.
+
+    Words of the file in the message cannot steer a terminal: they show as escapes.
+    """
+
+    def __init__(self, message: str) -> None:
+        shown = (c if c.isprintable() else ascii(c)[1:-1] for c in message)
+        super().__init__("".join(shown))
 
 
 class UnsafeCheckpoint(CheckpointError):

@@ -6,18 +6,21 @@ honour them is checked against its card when the request is built (`wire.encode`
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Literal
 
 from nonesuch import layers
-from nonesuch.contract import DEFAULT_QUALITY, FACTOR, FORMATS, QUALITY
+from nonesuch.contract import DEFAULT_QUALITY, FACTOR, FORMATS, LATENT, QUALITY
 from nonesuch.errors import InvalidRequest
 from nonesuch.latents import Seeds, check_seed
 
 NoiseMode = Literal["const", "random", "none"]
 FormatName = Literal["jpeg", "png", "webp", "raw"]
+
+# Soft labels: weights by class, the others 0; or one for each class.
+ClassWeights = Mapping[int, float] | Sequence[float]
 
 _TARGET = re.compile(r"[^/\s]+:(?P<port>\d{1,5})", re.ASCII)
 
@@ -141,6 +144,51 @@ class Noise:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Transform:
+    """Move and turn the picture, where a model takes that (StyleGAN3, section 3.1).
+
+    Shifts are in units of the picture's width and height; the meaning of both, and of the signs,
+    is that of the authors' `gen_images.py --translate --rotate`.
+    """
+
+    translate: tuple[float, float] = (0.0, 0.0)  # x, y
+    rotate: float = 0.0  # degrees
+
+    def __post_init__(self) -> None:
+        if len(self.translate) != 2:
+            raise InvalidRequest(f"translate is {self.translate!r}, expected x and y")
+        for axis, shift in zip("xy", self.translate, strict=True):
+            _check_factor(f"translate {axis}", shift)
+        if not (isinstance(self.rotate, Real) and -360 <= self.rotate <= 360):
+            raise InvalidRequest(f"rotate is {self.rotate!r}, expected -360 to 360 degrees")
+
+    @property
+    def matrix(self) -> tuple[tuple[float, ...], ...]:
+        """The inverse of the motion, [3, 3] by rows, as the network takes it."""
+        angle = math.radians(self.rotate)
+        cos, sin = math.cos(angle), math.sin(angle)
+        x, y = self.translate
+        return (
+            (cos, -sin, sin * y - cos * x),
+            (sin, cos, -sin * x - cos * y),
+            (0.0, 0.0, 1.0),
+        )
+
+
+def parse_translate(text: str) -> tuple[float, float]:
+    """Read `X,Y`; raises InvalidRequest for what is none.
+
+    >>> parse_translate("0.15,-0.1")
+    (0.15, -0.1)
+    """
+    try:
+        x, y = map(float, text.split(","))
+    except ValueError:
+        raise InvalidRequest(f"cannot read {text!r}, expected X,Y as in 0.15,-0.1") from None
+    return Transform(translate=(x, y)).translate
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Format:
     """How pictures come back: as a file's bytes, or `raw` as pixels."""
 
@@ -161,6 +209,18 @@ class Format:
             )
 
 
+def _check_weights(weights: ClassWeights) -> None:
+    classes: Sequence[int] = range(len(weights))
+    if isinstance(weights, Mapping):
+        classes, weights = list(weights), list(weights.values())
+    for class_idx, weight in zip(classes, weights, strict=True):
+        _check_whole("class", class_idx, 0, "a whole number from 0 on")
+        if not (isinstance(weight, Real) and -LATENT <= weight <= LATENT):
+            raise InvalidRequest(
+                f"the weight of class {class_idx} is {weight!r}, expected {-LATENT:g} to {LATENT:g}"
+            )
+
+
 STORED_NOISE = Noise()
 JPEG = Format()
 
@@ -176,12 +236,18 @@ class Generate:
     noise: Noise = STORED_NOISE
     directions: Mapping[str, float] | None = None  # weights by name, 1 = one standard deviation
     class_idx: int | None = None
+    class_weights: ClassWeights | None = None
+    transform: Transform | None = None
     format: Format = JPEG
 
     def __post_init__(self) -> None:
         if not self.model:
             raise InvalidRequest("the model's name is empty")
         _check_whole("class", self.class_idx, 0, "a whole number from 0 on")
+        if self.class_weights is not None:
+            if self.class_idx is not None:
+                raise InvalidRequest("give either a class or class weights, and not both")
+            _check_weights(self.class_weights)
         for name, weight in (self.directions or {}).items():
             _check_factor(f"the weight of {name}", weight)
 

@@ -14,18 +14,21 @@ from nonesuch.errors import RemoteError
 # tritonclient ships no types for its messages.
 Request = Any  # service_pb2.ModelInferRequest
 Answer = Any  # service_pb2.ModelInferResponse
+Value = Sequence[float] | Sequence[str] | Sequence[Sequence[float]]  # a tensor of one sample
 
 _NUMPY: dict[DType, str] = {"FP32": "<f4", "INT32": "<i4", "INT64": "<i8", "UINT8": "|u1"}
 _LENGTH = struct.Struct("<I")
 
 
-def put(request: Request, tensor: Tensor, rows: Sequence[Sequence[float] | Sequence[str]]) -> None:
-    """Add an input to a request: one row of values for each sample, all of one length."""
-    request.inputs.add(name=tensor.name, datatype=tensor.dtype, shape=[len(rows), len(rows[0])])
+def put(request: Request, tensor: Tensor, rows: Sequence[Value]) -> None:
+    """Add an input to a request: one value for each sample, all of one shape."""
     if tensor.dtype == "BYTES":
+        shape: tuple[int, ...] = (len(rows), len(rows[0]))
         raw = pack(str(word).encode() for row in rows for word in row)
     else:
-        raw = np.array(rows, _NUMPY[tensor.dtype]).tobytes()
+        values = np.array(rows, _NUMPY[tensor.dtype])
+        shape, raw = values.shape, values.tobytes()
+    request.inputs.add(name=tensor.name, datatype=tensor.dtype, shape=shape)
     request.raw_input_contents.append(raw)
 
 

@@ -13,10 +13,10 @@ from nonesuch.contract import ENCODED, IMAGE, RECIPE, REQUEST
 from nonesuch.errors import InvalidRequest
 from nonesuch.images import Picture, Pixels
 from nonesuch.latents import Seeds
-from nonesuch.options import Format, Generate, Mix, Noise, Truncation
-from nonesuch.tensors import Answer, Request, array, broken, put, texts
+from nonesuch.options import ClassWeights, Format, Generate, Mix, Noise, Truncation
+from nonesuch.tensors import Answer, Request, Value, array, broken, put, texts
 
-Settings = dict[str, Sequence[float] | Sequence[str]]  # of one sample, by the tensor's name
+Settings = dict[str, Value]  # of one sample, by the tensor's name
 
 
 def batches(seeds: Seeds, *, max_batch: int, in_flight: int) -> Iterator[tuple[int, ...]]:
@@ -64,6 +64,10 @@ def settings(request: Generate, card: Card) -> Settings:
         values["directions"] = [_directions(request.directions, card)]
     if request.class_idx is not None:
         values["class"] = [_checked_class(request.class_idx, card)]
+    if request.class_weights is not None:
+        values["c"] = _soft_label(request.class_weights, card)
+    if request.transform is not None:
+        values["transform"] = request.transform.matrix
     values |= _noise(request.noise, card) | _format(request.format)
     for tensor in REQUEST:
         if tensor.name in values and tensor.control not in {"", *card.controls}:
@@ -113,7 +117,7 @@ def _shares(mix: Mix, card: Card) -> Sequence[float]:
     if mix.shares is None:
         _check_row("crossover", mix.crossover, card)
         return [float(row >= (mix.crossover or 0)) for row in range(card.num_ws)]
-    if len(mix.shares) not in {1, card.num_ws}:
+    if card.num_ws and len(mix.shares) not in {1, card.num_ws}:
         raise InvalidRequest(
             f"the mix has {len(mix.shares)} shares, {card.name} expects 1 or {card.num_ws}"
         )
@@ -121,7 +125,7 @@ def _shares(mix: Mix, card: Card) -> Sequence[float]:
 
 
 def _check_row(name: str, row: int | None, card: Card) -> None:
-    if row is not None and row > card.num_ws:
+    if row is not None and row > card.num_ws > 0:
         raise InvalidRequest(f"{name} is {row}, {card.name} has {card.num_ws} rows of ws")
 
 
@@ -131,6 +135,20 @@ def _checked_class(class_idx: int, card: Card) -> int:
     if class_idx >= card.c_dim:
         raise InvalidRequest(f"class is {class_idx}, {card.name} expects 0 to {card.c_dim - 1}")
     return class_idx
+
+
+def _soft_label(weights: ClassWeights, card: Card) -> Sequence[float]:
+    """The class vector, [c_dim]."""
+    if isinstance(weights, Mapping):
+        label = [0.0] * card.c_dim
+        for class_idx, weight in weights.items():
+            label[_checked_class(class_idx, card)] = weight
+        return label
+    if card.c_dim and len(weights) != card.c_dim:
+        raise InvalidRequest(
+            f"there are {len(weights)} class weights, {card.name} has {card.c_dim} classes"
+        )
+    return weights
 
 
 def decode(answer: Answer, request: Generate, seeds: Sequence[int], card: Card) -> list[Picture]:

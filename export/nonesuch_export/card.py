@@ -20,12 +20,14 @@ def describe(
 ) -> Card:
     """The card of `network`, built from `checkpoint` and compared in `report`."""
     known = sizes(network)
+    psi, cutoff = network.recommended if network.w_avg is not None else (1.0, None)
     return Card(
         name=name,
         family=network.family,
         height=known["height"],
         width=known["width"],
         channels=known["channels"],
+        crop=None if network.crop is None else str(network.crop),
         z_dim=known["z_dim"],
         w_dim=known["w_dim"],
         c_dim=known["c_dim"],
@@ -33,6 +35,8 @@ def describe(
         ws_resolutions=network.ws_resolutions,
         noise_resolutions=tuple(stored.shape[0] for stored in network.noise_const),
         controls=controls(network),
+        psi=psi,
+        cutoff=cutoff,
         layer_groups=groups(network.ws_resolutions),
         directions=directions.named if directions else (),
         directions_hash=directions.digest() if directions else None,

@@ -5,6 +5,8 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,9 +15,16 @@ import click
 
 from nonesuch.command import CommandGroup, Parsed
 from nonesuch.latents import Seeds, parse_seeds
+from nonesuch_export.crop import Crop
 
 _FILE = click.argument("file", type=click.Path(path_type=Path))
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+_CROP = click.option(
+    "--crop",
+    type=Parsed(Crop.parse),
+    metavar="WIDTHxHEIGHT[+LEFT+TOP]",
+    help="Cut this out of the network's picture; from the middle, if not told otherwise.",
+)
 
 
 @click.group(cls=CommandGroup, extra="export")
@@ -44,6 +53,7 @@ def inspect(file: Path, *, as_json: bool) -> None:
         return
     for name, value in facts.items():
         words = "\n".join(value) or "nothing" if name == "unusual" else value
+        words = "-" if words is None or words == "" else words
         click.echo(f"{name.replace('_', ' '):<16} {words}")
 
 
@@ -83,6 +93,7 @@ def convert(file: Path, out: Path) -> None:
     default=8,
     help="Samples in one run of the engine at most.",
 )
+@_CROP
 @click.option(
     "--directions",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
@@ -96,15 +107,15 @@ def build(*, file: Path, as_json: bool, **plan: Any) -> None:
     Examples:
       nonesuch-export build network-snapshot.pkl --name faces
       nonesuch-export build ffhq.pkl --name ffhq --repository models --max-batch 4
+      nonesuch-export build stylegan2-car-config-f.pkl --name cars --crop 512x384
     """
     from nonesuch_export import repository
     from nonesuch_export.checkpoint import read
 
-    # Ended by a signal, it cleans up as after Ctrl-C.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     start = time.perf_counter()
     wanted = repository.Plan(**plan)  # click has checked the types
-    built = repository.build(read(file), wanted)
+    with _clean_end():
+        built = repository.build(read(file), wanted)
     seconds = time.perf_counter() - start
     if as_json:
         models = [str(path) for path in built.models]
@@ -135,8 +146,11 @@ def build(*, file: Path, as_json: bool, **plan: Any) -> None:
     default=None,
     help="An engine built before; by default one is made for the comparison.",
 )
+@_CROP
 @_JSON
-def parity(file: Path, *, seeds: Seeds, engine_file: Path | None, as_json: bool) -> None:
+def parity(
+    file: Path, *, seeds: Seeds, engine_file: Path | None, crop: Crop | None, as_json: bool
+) -> None:
     """Compare an engine's pictures with the torch reference; exit status 1 beyond tolerance.
 
     \b
@@ -149,6 +163,8 @@ def parity(file: Path, *, seeds: Seeds, engine_file: Path | None, as_json: bool)
     from nonesuch_export.parity import compare
 
     generator = network.build(read(file))
+    if crop is not None:
+        generator.crop = crop.within(*generator.image_size)
     with tempfile.TemporaryDirectory() as folder:
         plan = engine_file
         if plan is None:
@@ -192,10 +208,33 @@ def random(*, out: Path, seed: int, **shape: Any) -> None:
     """
     from nonesuch_export import network
     from nonesuch_export.checkpoint import native
+    from nonesuch_export.network.config import Config
 
-    generator = network.untrained(**shape, seed=seed)
+    generator = network.untrained("stylegan2", Config.sized(**shape), seed)
     native.write(network.freeze(generator, "random"), out)
     click.echo(f"{out}: {shape['resolution']} pixels, random weights", err=True)
+
+
+@contextmanager
+def _clean_end() -> Iterator[None]:
+    """Clean up on SIGTERM as after Ctrl-C, then end with status 143.
+
+    torch's exporter takes an exit for an error of its own, so the signal is remembered.
+    """
+    signals = []
+
+    def end(number: int, _: object) -> None:
+        signals.append(number)
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    except Exception:
+        if not signals:
+            raise
+    if signals:
+        sys.exit(128 + signals[0])
 
 
 if __name__ == "__main__":

@@ -29,12 +29,16 @@ _EXAMPLE_BATCH = 3  # torch takes sizes 0 and 1 for constants
 
 def controls(network: Generator) -> tuple[str, ...]:
     """The graph inputs of the contract that this network has, in the contract's order."""
-    config = network.config
+    without_w, without_noise = network.mapping is None, not network.noise_const
     absent = {
-        "c": config.c_dim == 0,
-        "psi": network.mapping.w_avg is None,
-        "noise_scale": not network.noise_const,
-        "noise_shift": not network.noise_const,
+        "mix_z": without_w,
+        "mix": without_w,
+        "c": network.config.c_dim == 0,
+        "psi": network.w_avg is None,
+        "ws_offset": without_w,
+        "noise_scale": without_noise,
+        "noise_shift": without_noise,
+        "transform": not network.takes_transform,
     }
     return tuple(t.name for t in contract.GRAPH if not absent.get(t.name, False))
 
@@ -51,18 +55,31 @@ class Pipeline(nn.Module):
         return to_uint8(self.image(dict(zip(self.names, inputs, strict=True))))
 
     def image(self, given: dict[str, Tensor]) -> Tensor:
-        """The float image [N, C, H, W] for all the graph's inputs by name."""
-        return self.network.synthesize(self.ws(given), self._noise(given))
+        """The float image [N, C, H, W] for all the graph's inputs by name, cropped."""
+        crop = self.network.crop
+        img = self._whole(given)
+        if crop is None:
+            return img
+        left, top = crop.left or 0, crop.top or 0
+        return img[:, :, top : top + crop.height, left : left + crop.width]
+
+    def _whole(self, given: dict[str, Tensor]) -> Tensor:
+        network = self.network
+        if network.mapping is None:
+            return network.draw(given["z"], given.get("c"))
+        return network.synthesize(self.ws(given), self._noise(given), given.get("transform"))
 
     def ws(self, given: dict[str, Tensor]) -> Tensor:
-        """ws [N, num_ws, w_dim] that enter synthesis."""
+        """ws [N, num_ws, w_dim] that enter synthesis, of a network that has them."""
+        mapping, w_avg = self.network.mapping, self.network.w_avg
+        assert mapping is not None
         batch = given["z"].shape[0]
         latents = torch.cat([given["z"], given["mix_z"]])
         labels = torch.cat([given["c"], given["c"]]) if "c" in given else None
-        w = self.network.mapping(latents, labels)[:, None]  # [2N, 1, w_dim]
+        w = mapping(latents, labels)[:, None]  # [2N, 1, w_dim]
         ws = torch.lerp(w[:batch], w[batch:], given["mix"][:, :, None])  # [N, num_ws, w_dim]
-        if self.network.mapping.w_avg is not None:
-            ws = torch.lerp(self.network.mapping.w_avg, ws, given["psi"][:, :, None])
+        if w_avg is not None:
+            ws = torch.lerp(w_avg, ws, given["psi"][:, :, None])
         return ws + given["ws_offset"]
 
     def _noise(self, given: dict[str, Tensor]) -> list[Tensor]:
@@ -75,10 +92,14 @@ class Pipeline(nn.Module):
 
 
 class MappingGraph(nn.Module):
-    """z [N, z_dim], and c where there are classes, to w [N, w_dim]; no truncation."""
+    """z [N, z_dim], and c where there are classes, to w [N, w_dim]; no truncation.
+
+    For networks that have a mapping.
+    """
 
     def __init__(self, network: Generator) -> None:
         super().__init__()
+        assert network.mapping is not None
         self.mapping = network.mapping
         self.names = ("z", "c") if network.config.c_dim else ("z",)
 
@@ -107,30 +128,34 @@ def to_uint8(img: Tensor) -> Tensor:
 
 
 def sizes(network: Generator) -> dict[str, int]:
-    """What the words in the contract's shapes stand for in this network."""
+    """What the words in the contract's shapes stand for in this network's graph."""
     config = network.config
+    crop = network.crop
+    height, width = (crop.height, crop.width) if crop else network.image_size
     return {
         "z_dim": config.z_dim,
-        "w_dim": config.w_dim,
+        "w_dim": network.w_dim,
         "c_dim": config.c_dim,
-        "num_ws": config.num_ws,
+        "num_ws": network.num_ws,
         "num_noise": len(network.noise_const),
-        "height": config.resolution,
-        "width": config.resolution,
+        "height": height,
+        "width": width,
         "channels": config.channels,
     }
 
 
 def neutral(network: Generator, z: Tensor) -> dict[str, Tensor]:
     """The graph's inputs for z [N, z_dim] with every other control at rest, c all zeros."""
-    known = sizes(network)
+    known, names = sizes(network), controls(network)
     given = {}
     for tensor in contract.GRAPH:
-        if tensor.name in controls(network):
+        if tensor.name in names:
             shape = (z.shape[0], *(known[s] if isinstance(s, str) else s for s in tensor.shape))
             dtype = torch.int32 if tensor.dtype == "INT32" else torch.float32
             given[tensor.name] = torch.full(shape, tensor.neutral, dtype=dtype)
-    return given | {"z": z, "mix_z": z.clone()}  # tracing takes one object for one input
+    # Copies, because tracing takes one object for one input.
+    special = {"z": z, "mix_z": z.clone(), "transform": torch.eye(3).repeat(z.shape[0], 1, 1)}
+    return given | {name: value for name, value in special.items() if name in names}
 
 
 def export(network: Generator, path: Path) -> None:

@@ -19,12 +19,14 @@ from torch import Tensor
 from nonesuch.contract import noise_shift
 from nonesuch.errors import ExportError
 from nonesuch.latents import latent
+from nonesuch.options import Transform
 from nonesuch_export.engine import onnxruntime
 from nonesuch_export.graph import Pipeline, neutral
 from nonesuch_export.network import Generator
 
 GOLDEN_SEEDS = tuple(range(8))
 _BATCH = 4
+_MOVED = Transform(translate=(0.1, -0.2), rotate=30)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -126,11 +128,12 @@ def compare(
 
 
 def settings(network: Generator, seeds: Sequence[int]) -> tuple[dict[str, Tensor], list[str]]:
-    """The graph's inputs for golden seeds: seed n gets the n-th of seven settings, cyclically."""
+    """The graph's inputs for golden seeds: seed n gets the n-th of eight settings, cyclically."""
     z_dim = network.config.z_dim
     z = torch.from_numpy(np.concatenate([latent(seed, z_dim) for seed in seeds]))
     given = neutral(network, z)
-    given["mix_z"] = torch.from_numpy(np.concatenate([latent(s + 1, z_dim) for s in seeds]))
+    if "mix_z" in given:
+        given["mix_z"] = torch.from_numpy(np.concatenate([latent(s + 1, z_dim) for s in seeds]))
     if "c" in given:
         for i, seed in enumerate(seeds):
             given["c"][i, seed % given["c"].shape[1]] = 1
@@ -139,12 +142,12 @@ def settings(network: Generator, seeds: Sequence[int]) -> tuple[dict[str, Tensor
 
 def _vary(network: Generator, given: dict[str, Tensor], i: int, seed: int) -> str:
     """Change row i of the inputs as the seed says; returns the settings in words."""
-    kind = seed % 7
+    kind = seed % 8
     if kind == 1 and "psi" in given:
         given["psi"][i] = 0.7
         return "psi 0.7"
-    if kind == 2:
-        crossover = network.config.num_ws // 2
+    if kind == 2 and "mix" in given:
+        crossover = network.num_ws // 2
         given["mix"][i, crossover:] = 1
         return f"mixed from row {crossover}"
     if kind == 3 and "noise_scale" in given:
@@ -161,6 +164,9 @@ def _vary(network: Generator, given: dict[str, Tensor], i: int, seed: int) -> st
     if kind == 6 and "c" in given:
         given["c"][i] = 0
         return "no class"
+    if kind == 7 and "transform" in given:
+        given["transform"][i] = torch.tensor(_MOVED.matrix)
+        return "moved and turned"
     return "neutral"
 
 

@@ -1,8 +1,9 @@
-"""A checkpoint as a Triton model repository: five models that any Triton can serve.
+"""A checkpoint as a Triton model repository: models that any Triton can serve.
 
 `NAME` is the ensemble that clients call; it runs `NAME_sampler`, `NAME_generator` and
-`NAME_encoder`. `NAME_mapping` (z, c → w) stands beside it. Everything is written aside and moved
-into place once the engine's pictures have been compared with the reference.
+`NAME_encoder`. `NAME_mapping` (z, c → w) stands beside it where there is a w. Everything is
+written aside and moved into place once the engine's pictures have been compared with the
+reference.
 """
 
 import fcntl
@@ -26,6 +27,7 @@ from nonesuch.errors import CheckpointError, ExportError, InvalidRequest, Parity
 from nonesuch_export import directions, graph, network, parity
 from nonesuch_export.card import describe
 from nonesuch_export.checkpoint import Checkpoint
+from nonesuch_export.crop import Crop
 from nonesuch_export.directions import Directions
 from nonesuch_export.engine import ENGINES
 from nonesuch_export.network import Generator
@@ -47,6 +49,11 @@ _PIXELS = Tensor("pixels", "UINT8", contract.IMAGE.shape)
 _SETTINGS = Tensor("settings", "BYTES", (1,))
 
 
+def parts(w_dim: int) -> tuple[str, ...]:
+    """The endings of the models of a generator; without a w there is no mapping."""
+    return tuple(part for part in PARTS if part != "_mapping" or w_dim)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
     """What to build of a checkpoint, and how."""
@@ -56,6 +63,7 @@ class Plan:
     engine: str = "onnxruntime"
     precision: str = "fp32"
     max_batch: int = 8  # samples in one run of the engine at most
+    crop: Crop | None = None  # of the network's picture
     directions: Path | None = None  # a file of `nonesuch_export.directions`
 
     def __post_init__(self) -> None:
@@ -80,19 +88,23 @@ class Built:
 def build(checkpoint: Checkpoint, plan: Plan) -> Built:
     """Export, compare and place `checkpoint` as `plan` says, replacing models of the same name.
 
-    Raises CheckpointError where the checkpoint fits no network, ExportError where a file cannot
+    Raises CheckpointError where the checkpoint fits no network, InvalidRequest where the crop
+    reaches beyond the network's picture, ExportError where a file cannot
     be made or written, ParityError where the engine misses its tolerance; then the repository
     is as it was.
     """
     generator = network.build(checkpoint)
+    if plan.crop is not None:
+        generator.crop = plan.crop.within(*generator.image_size)
     named = _directions(checkpoint, generator, plan)
     with _aside(plan.repository) as folder:
         engine = ENGINES[plan.engine]
-        for part in PARTS:
+        for part in parts(generator.w_dim):
             (folder / f"{plan.name}{part}" / VERSION).mkdir(parents=True)
         onnx = folder / f"{plan.name}_generator" / VERSION / engine.FILE
         graph.export(generator, onnx)
-        graph.export_mapping(generator, folder / f"{plan.name}_mapping" / VERSION / engine.FILE)
+        if generator.mapping is not None:
+            graph.export_mapping(generator, folder / f"{plan.name}_mapping" / VERSION / engine.FILE)
         report = parity.compare(generator, onnx, plan.precision)
         if not report.passed:
             raise ParityError(
@@ -151,29 +163,34 @@ def _aside(repository: Path) -> Iterator[Path]:
 
 
 def _move(folder: Path, plan: Plan) -> tuple[Path, ...]:
-    """Rename the new models into place; the old ones come back if anything prevents that."""
+    """Rename the new models into place; the old ones come back if anything prevents that.
+
+    What an older build left of a part that the new one lacks goes as well.
+    """
     old = folder / ".replaced"
     old.mkdir()
     targets = [plan.repository / f"{plan.name}{part}" for part in PARTS]
-    with _locked(plan.repository), _undone(folder, old, targets):
+    made = [target for target in targets if (folder / target.name).exists()]
+    with _locked(plan.repository), _undone(folder, old, made):
         for target in targets:
             if target.exists():
                 target.rename(old / target.name)
-            (folder / target.name).rename(target)
-    return tuple(targets)
+            if target in made:
+                (folder / target.name).rename(target)
+    return tuple(made)
 
 
 @contextmanager
-def _undone(new: Path, old: Path, targets: Sequence[Path]) -> Iterator[None]:
+def _undone(new: Path, old: Path, made: Sequence[Path]) -> Iterator[None]:
     """Put the old models back if anything, Ctrl-C too, breaks off the moving."""
     try:
         yield
     except BaseException:
-        for target in targets:
+        for target in made:
             if not (new / target.name).exists():
                 shutil.rmtree(target, ignore_errors=True)
-            if (old / target.name).exists():
-                (old / target.name).rename(target)
+        for model in old.iterdir():
+            model.rename(made[0].parent / model.name)
         raise
 
 
@@ -189,17 +206,17 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def configs(card: Card, sizes: Mapping[str, int], backend: str) -> list[pb.ModelConfig]:
-    """The configurations of all five models."""
+    """The configurations of all models of a generator."""
     inputs = [t for t in contract.GRAPH if t.name in card.controls]
     latents = [t for t in contract.MAPPING if t.name in card.controls]
-    parts = [
+    steps = [
         ("_sampler", "python", contract.REQUEST, [*inputs, contract.RECIPE]),
         ("_generator", backend, inputs, [contract.IMAGE]),
         ("_encoder", "python", [_PIXELS, _SETTINGS], contract.ANSWER),
-        ("_mapping", backend, latents, [contract.W]),
+        *([("_mapping", backend, latents, [contract.W])] if card.w_dim else []),
     ]
     made = []
-    for part, kind, takes, gives in parts:
+    for part, kind, takes, gives in steps:
         config = pb.ModelConfig(
             name=f"{card.name}{part}",
             backend=kind,

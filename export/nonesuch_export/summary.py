@@ -8,19 +8,7 @@ import numpy as np
 
 from nonesuch_export import network
 from nonesuch_export.checkpoint import Checkpoint
-from nonesuch_export.network import Config
-from nonesuch_export.network.config import BINOMIAL
-
-# The settings of nearly every published StyleGAN2; others are worth a remark.
-_USUAL = {
-    "architecture": "skip",
-    "activation": "lrelu",
-    "mapping_activation": "lrelu",
-    "kernel_size": 3,
-    "lr_multiplier": 0.01,
-    "channels": 3,
-    "resample_filter": BINOMIAL,
-}
+from nonesuch_export.network import Configuration
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,9 +18,9 @@ class Summary:
     file: str
     format: str
     family: str
-    resolution: int
-    channels: int
     architecture: str
+    resolution: int  # of what it draws
+    channels: int
     z_dim: int
     w_dim: int
     c_dim: int
@@ -55,22 +43,23 @@ class Summary:
 def summarize(checkpoint: Checkpoint) -> Summary:
     """Describe a checkpoint; raises as `network.check` does."""
     config = network.check(checkpoint)
+    psi, cutoff = config.recommended
     return Summary(
         file=checkpoint.provenance.file,
         format=checkpoint.provenance.format,
         family=checkpoint.family,
+        architecture=config.kind,
         resolution=config.resolution,
         channels=config.channels,
-        architecture=config.architecture,
         z_dim=config.z_dim,
-        w_dim=config.w_dim,
+        w_dim=getattr(config, "w_dim", 0),
         c_dim=config.c_dim,
         num_ws=config.num_ws,
-        mapping_layers=len(config.mapping_widths),
-        noise_layers=config.num_ws - 1 if config.use_noise else 0,
+        mapping_layers=len(getattr(config, "mapping_widths", ())),
+        noise_layers=config.noise_layers,
         parameters=checkpoint.parameters,
-        psi=1.0,  # the authors' scripts truncate only when asked to
-        cutoff=None,
+        psi=psi,
+        cutoff=cutoff,
         licence=checkpoint.licence,
         about=checkpoint.about,
         sha256=checkpoint.provenance.sha256,
@@ -79,14 +68,14 @@ def summarize(checkpoint: Checkpoint) -> Summary:
     )
 
 
-def _unusual(checkpoint: Checkpoint, config: Config) -> Iterator[str]:
+def _unusual(checkpoint: Checkpoint, config: Configuration) -> Iterator[str]:
     yield from checkpoint.provenance.remarks
-    for name, usual in _USUAL.items():
+    for name, usual in config.usual.items():
         if (value := getattr(config, name)) != usual:
             yield f"{name} is {value}, usually {usual}"
-    if not config.has_w_avg:
+    if not getattr(config, "has_w_avg", True):
         yield "no average w is stored: the model cannot be truncated"
-    if not config.use_noise:
+    if not getattr(config, "use_noise", True):
         yield "the layers have no noise"
     for name, values in checkpoint.arrays.items():
         if not np.isfinite(values).all():

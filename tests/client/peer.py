@@ -215,6 +215,6 @@ def _file(inputs: Arrays, row: int, image: NDArray[np.uint8], of: Card) -> bytes
 def _recipe(inputs: Arrays, row: int, _image: NDArray[np.uint8], of: Card) -> bytes:
     values = {"psi": of.psi, "cutoff": -1, "format": "jpeg", "quality": 90}
     for name, rows in inputs.items():
-        row_values = [v.decode() if isinstance(v, bytes) else v.item() for v in rows[row]]
+        row_values = [v.decode() if isinstance(v, bytes) else v.item() for v in rows[row].ravel()]
         values[name] = row_values[0] if len(row_values) == 1 else row_values
     return json.dumps({"model": of.name, "model_hash": of.model_hash, **values}).encode()

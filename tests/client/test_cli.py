@@ -111,6 +111,10 @@ def test_json_prints_one_object_a_picture(run: Run, peer: Peer) -> None:
             ("--directions", "smile=-1"), {"directions": '{"smile": -1.0}'}, id="directions"
         ),
         pytest.param(("--class", "1"), {"class": 1}, id="class"),
+        pytest.param(
+            ("--translate", "1,2"), {"transform": [1, 0, -1, 0, 1, -2, 0, 0, 1]}, id="translate"
+        ),
+        pytest.param(("--rotate", "0"), {"transform": [1, 0, 0, 0, 1, 0, 0, 0, 1]}, id="rotate"),
         pytest.param(("--quality", "30"), {"quality": 30}, id="quality"),
         pytest.param(("--format", "webp"), {"format": "webp"}, id="format"),
     ],
@@ -118,7 +122,7 @@ def test_json_prints_one_object_a_picture(run: Run, peer: Peer) -> None:
 def test_every_option_changes_the_recipe(
     run: Run, words: tuple[str, ...], expected: dict[str, object]
 ) -> None:
-    labelled = card(c_dim=2, controls=("c", *card().controls))
+    labelled = card(c_dim=2, controls=("c", "transform", *card().controls))
     plain = {"model", "model_hash", "seed", "psi", "cutoff", "format", "quality"}
     with Peer(labelled) as peer:
         result = run("generate", "dots", "--seeds", "1", "--json", "--url", peer.url, *words)
@@ -136,6 +140,8 @@ def test_every_option_changes_the_recipe(
         pytest.param(("--seeds", "1", "--truncation", "11"), 2, "psi is 11.0", id="psi"),
         pytest.param(("--seeds", "1", "--truncation", "1:9"), 2, "cutoff is 9", id="cutoff"),
         pytest.param(("--seeds", "1", "--class", "1"), 2, "dots is unconditional", id="class"),
+        pytest.param(("--seeds", "1", "--rotate", "9"), 2, "takes no transform", id="rotate"),
+        pytest.param(("--seeds", "1", "--translate", "9"), 2, "expected X,Y", id="translate"),
         pytest.param(("--seeds", "1", "--crossover", "1"), 2, "goes with one of", id="half a mix"),
         pytest.param(
             ("--seeds", "1", "--format", "png", "--quality", "9"), 2, "loses nothing", id="quality"

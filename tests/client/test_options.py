@@ -11,7 +11,17 @@ from hypothesis import strategies as st
 
 from nonesuch.errors import InvalidRequest
 from nonesuch.latents import Seeds
-from nonesuch.options import Connection, Format, Generate, Mix, Noise, Truncation, parse_directions
+from nonesuch.options import (
+    Connection,
+    Format,
+    Generate,
+    Mix,
+    Noise,
+    Transform,
+    Truncation,
+    parse_directions,
+    parse_translate,
+)
 
 NAN = math.nan
 
@@ -71,6 +81,26 @@ NAN = math.nan
             r"class is 1\.5, expected a whole number",
             id="half a class",
         ),
+        pytest.param(
+            lambda: Generate(model="m", seeds=Seeds([]), class_idx=1, class_weights={1: 1.0}),
+            "either a class or class weights",
+            id="class twice",
+        ),
+        pytest.param(
+            lambda: Generate(model="m", seeds=Seeds([]), class_weights={-1: 1.0}),
+            "class is -1",
+            id="weight of no class",
+        ),
+        pytest.param(
+            lambda: Generate(model="m", seeds=Seeds([]), class_weights=[0.5, NAN]),
+            "the weight of class 1 is nan",
+            id="nan class weight",
+        ),
+        pytest.param(lambda: Transform(translate=(0, 11)), "translate y is 11", id="translate"),
+        pytest.param(lambda: Transform(translate=(0, 1, 2)), "expected x and y", id="three axes"),  # type: ignore[arg-type]
+        pytest.param(lambda: Transform(rotate=NAN), "rotate is nan", id="rotate"),
+        pytest.param(lambda: parse_translate("1"), "cannot read '1'", id="one axis"),
+        pytest.param(lambda: parse_translate("1,nan"), "translate y is nan", id="nan shift"),
         pytest.param(lambda: Seeds.of([1.5]), "seed is 1.5, expected a whole", id="half seed"),  # type: ignore[list-item]
         pytest.param(lambda: Connection(url="h:0"), "is 0, expected 1 to 65535", id="port 0"),
         pytest.param(lambda: Connection(url="h:99999"), "is 99999, expected 1 to", id="port"),
@@ -86,6 +116,17 @@ NAN = math.nan
 def test_a_value_out_of_range_is_refused(make: Callable[[], object], said: str) -> None:
     with pytest.raises(InvalidRequest, match=said):
         make()
+
+
+@given(x=st.floats(-10, 10), y=st.floats(-10, 10), degrees=st.floats(-360, 360))
+def test_a_transform_is_the_inverse_of_the_motion(x: float, y: float, degrees: float) -> None:
+    turn = math.tau * degrees / 360
+    cos, sin = math.cos(turn), math.sin(turn)
+    motion = np.array([[cos, sin, x], [-sin, cos, y], [0, 0, 1]])
+
+    matrix = np.array(Transform(translate=(x, y), rotate=degrees).matrix)
+
+    np.testing.assert_allclose(matrix, np.linalg.inv(motion), atol=1e-12)
 
 
 def test_numbers_of_numpy_are_numbers() -> None:

@@ -16,7 +16,7 @@ from nonesuch import wire
 from nonesuch.contract import REQUEST
 from nonesuch.errors import InvalidRequest, RemoteError
 from nonesuch.latents import Seeds
-from nonesuch.options import Format, FormatName, Generate, Mix, Noise, Truncation
+from nonesuch.options import Format, FormatName, Generate, Mix, Noise, Transform, Truncation
 from nonesuch.tensors import pack, put, unpack
 
 RAW = Format(name="raw")
@@ -28,7 +28,8 @@ def request(**settings: Any) -> Generate:
 
 def sent(asked: Generate) -> dict[str, tuple[str, Any]]:
     """Return what a request for seeds 0 to 2 sends, by name, as datatype and values."""
-    message = wire.encode(asked, (0, 1, 2), card(c_dim=3, controls=("c", *card().controls)))
+    able = card(c_dim=3, controls=("c", "transform", *card().controls))
+    message = wire.encode(asked, (0, 1, 2), able)
     kinds = {"FP32": "f4", "INT32": "i4", "INT64": "i8"}
     return {
         t.name: (
@@ -97,6 +98,21 @@ def sent(asked: Generate) -> dict[str, tuple[str, Any]]:
             id="random noise",
         ),
         pytest.param({"format": RAW, "class_idx": 2}, {"class": ("INT32", [[2]] * 3)}, id="class"),
+        pytest.param(
+            {"format": RAW, "class_weights": {2: 0.5, 0: 0.25}},
+            {"c": ("FP32", [[0.25, 0, 0.5]] * 3)},
+            id="weights of some classes",
+        ),
+        pytest.param(
+            {"format": RAW, "class_weights": (0, 1, -1)},
+            {"c": ("FP32", [[0, 1, -1]] * 3)},
+            id="weights of all classes",
+        ),
+        pytest.param(
+            {"format": RAW, "transform": Transform(translate=(0.5, -0.25))},
+            {"transform": ("FP32", [[[1, 0, -0.5], [0, 1, 0.25], [0, 0, 1]]] * 3)},
+            id="transform",
+        ),
     ],
 )
 def test_only_what_is_set_is_sent(
@@ -127,6 +143,9 @@ def test_a_file_or_pixels_are_asked_for_and_the_recipe(name: FormatName, wanted:
         pytest.param({"truncation": Truncation(cutoff=5)}, "cutoff is 5, dots has 4", id="cutoff"),
         pytest.param({"mix": Mix(seed=0, crossover=5)}, "crossover is 5, dots has 4", id="mix"),
         pytest.param({"mix": Mix(seed=0, shares=(0, 1))}, "2 shares, dots expects 1 or 4", id="w"),
+        pytest.param({"class_weights": {0: 1.0}}, "dots is unconditional", id="no soft c"),
+        pytest.param({"class_weights": (1.0,)}, "dots .* takes no c, remove", id="no c vector"),
+        pytest.param({"transform": Transform()}, "dots .* takes no transform", id="transform"),
         pytest.param({"mix": Mix(seed=0, layers="fine")}, "no fine layers", id="no fine layers"),
         pytest.param({"noise": Noise(layers="3")}, "no layer 3: they are 0 to 2", id="layer"),
         pytest.param({"directions": {"smle": 1}}, "no direction 'smle': did you", id="direction"),
@@ -144,11 +163,18 @@ def test_a_class_past_the_last_is_refused() -> None:
         wire.encode(request(class_idx=3), (1,), card(c_dim=3))
 
 
+def test_class_weights_that_are_not_one_a_class_are_refused() -> None:
+    with pytest.raises(InvalidRequest, match="there are 2 class weights, dots has 3 classes"):
+        wire.encode(request(class_weights=(1, 0)), (1,), card(c_dim=3))
+
+
 def test_a_setting_for_which_the_model_has_no_input_is_refused() -> None:
-    progan = card(family="progan", controls=("z",))
+    progan = card(family="progan", controls=("z",), num_ws=0, ws_resolutions=())
 
     with pytest.raises(InvalidRequest, match=r"dots \(progan\) takes no psi"):
-        wire.encode(request(truncation=Truncation()), (1,), progan)
+        wire.encode(request(truncation=Truncation(cutoff=4)), (1,), progan)
+    with pytest.raises(InvalidRequest, match=r"dots \(progan\) takes no mix_seed"):
+        wire.encode(request(mix=Mix(seed=1, crossover=2)), (1,), progan)
 
 
 @given(st.lists(st.text()))

@@ -31,6 +31,7 @@ from nonesuch.errors import InvalidRequest
 from nonesuch_export import network
 from nonesuch_export.checkpoint import read
 from nonesuch_export.network import Generator
+from nonesuch_export.network.config import Config
 
 FILE = Path(__file__).parents[2] / "demo" / "portraits.safetensors"
 GROUPS: tuple[Group, ...] = ("coarse", "middle", "fine")
@@ -136,7 +137,7 @@ def test_mixed_rows_bring_their_own_attributes_and_no_others(
     first = latents(range(96))
     second = first.roll(48, dims=0)
     ws = styles(generator, first).clone()
-    taken = [g == GROUPS.index(group) for g in layer_groups(generator.config)]
+    taken = [g == GROUPS.index(group) for g in layer_groups(generator.ws_resolutions)]
     ws[:, taken] = styles(generator, second)[:, taken]
 
     shown = readings(reader, generate(generator, ws))
@@ -190,7 +191,9 @@ def test_one_seed_is_refused() -> None:
 
 
 def test_another_generator_is_refused(reader: Reader) -> None:
-    stranger = network.untrained(resolution=64, classes=0, channel_base=256, channel_max=8, seed=0)
+    stranger = network.untrained(
+        "stylegan2", Config.sized(resolution=64, classes=0, channel_base=256, channel_max=8), seed=0
+    )
 
     with pytest.raises(InvalidRequest, match="z_dim, w_dim, resolution are 512, 512, 64"):
         next(measure(stranger, reader, range(4), [1.0]))

@@ -6,7 +6,8 @@ from demo import space
 from demo.attributes import INDEX, random
 from demo.train import Plan, finished, layer_groups
 
-from nonesuch_export.network import Config, Generator
+from nonesuch_export.network import StyleGAN2
+from nonesuch_export.network.config import Config
 from nonesuch_export.network.mapping import Mapping
 
 
@@ -54,12 +55,12 @@ def test_an_attributes_direction_moves_it_alone() -> None:
 def test_layers_are_grouped_by_their_resolution() -> None:
     config = Config(resolution=64, widths=(8,) * 5)
 
-    assert layer_groups(config) == [0, 0, 0, 1, 1, 1, 1, 2, 2, 2]
+    assert layer_groups(StyleGAN2(config).ws_resolutions) == [0, 0, 0, 1, 1, 1, 1, 2, 2, 2]
 
 
 def test_the_finished_generator_draws_from_z_what_training_saw_of_w(tmp_path: object) -> None:
     torch.manual_seed(0)
-    trained = Generator(Plan(out=tmp_path, resolution=16).config)  # type: ignore[arg-type]
+    trained = StyleGAN2(Plan(out=tmp_path, resolution=16).config)  # type: ignore[arg-type]
     z = torch.randn(3, space.Z_DIM)
     noise = [torch.zeros(1, 1, 1, 1)] * 5
 

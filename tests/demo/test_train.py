@@ -11,15 +11,21 @@ import pytest
 import torch
 from demo import space
 from demo.attributes import INDEX
+from demo.measure import generate, latents, styles
+from demo.measure import readings as told
 from demo.reader import load
-from demo.train import Plan, Trainer, layer_groups, samples, train
+from demo.train import Plan, Trainer, samples, train
 from torch import Tensor
 
-from nonesuch.latents import latent
 from nonesuch_export import network
 from nonesuch_export.checkpoint import read
 
 ROOT = Path(__file__).parents[2]
+# A runner in the background hands down an ignored SIGINT.
+_AS_IN_A_TERMINAL = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "from demo.train import main; main()"
+)
 
 
 def small(out: Path, *, resolution: int = 32, images: int = 64) -> Plan:
@@ -28,7 +34,9 @@ def small(out: Path, *, resolution: int = 32, images: int = 64) -> Plan:
 
 def test_samples_show_what_their_rows_say(tmp_path: Path) -> None:
     config = small(tmp_path, resolution=64).config
-    batch = samples(config, 8, layer_groups(config), torch.Generator().manual_seed(0))
+    batch = samples(
+        config, 8, small(tmp_path, resolution=64).groups, torch.Generator().manual_seed(0)
+    )
 
     assert batch.ws.shape == (8, config.num_ws, space.W_DIM)
     assert batch.target.shape == (8, 3, 64, 64)
@@ -75,19 +83,23 @@ def test_a_run_that_is_stopped_ends_with_its_drawing_process(
     tmp_path: Path, signum: signal.Signals
 ) -> None:
     words = ["--out", str(tmp_path), "--resolution", "32", "--save-s", "0"]
-    run = subprocess.Popen([sys.executable, "-m", "demo.train", *words], cwd=ROOT)
-    end = time.monotonic() + 60
-    while not (tmp_path / "curve.csv").exists():
-        assert run.poll() is None
-        assert time.monotonic() < end
-        time.sleep(0.1)
-    children = subprocess.run(["pgrep", "-P", str(run.pid)], capture_output=True, text=True)
+    run = subprocess.Popen([sys.executable, "-c", _AS_IN_A_TERMINAL, *words], cwd=ROOT)
+    try:
+        end = time.monotonic() + 60
+        while not (tmp_path / "curve.csv").exists():
+            assert run.poll() is None
+            assert time.monotonic() < end
+            time.sleep(0.1)
+        children = Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()
 
-    run.send_signal(signum)
+        run.send_signal(signum)
 
-    assert run.wait(timeout=20) != 0
-    assert children.stdout.split()
-    assert not any(Path("/proc", pid).exists() for pid in children.stdout.split())
+        assert run.wait(timeout=20) != 0
+        assert children
+        assert not any(Path("/proc", pid).exists() for pid in children)
+    finally:
+        run.kill()
+        run.wait()
 
 
 @pytest.mark.slow
@@ -107,8 +119,6 @@ def test_faces_appear_in_five_minutes(tmp_path: Path) -> None:
 def readings(path: Path) -> tuple[Tensor, Tensor]:
     """The attributes that pictures of seeds show, and those that they ought to."""
     generator = network.build(read(path))
-    z = torch.cat([torch.from_numpy(latent(seed, space.Z_DIM)) for seed in range(128)])
-    with torch.inference_mode():
-        ws = generator.mapping(z)[:, None].repeat(1, generator.config.num_ws, 1)
-        stored = [noise[None, None] for noise in generator.noise_const]
-        return load()(generator.synthesize(ws, stored).clamp(-1, 1)), space.attributes_of(z)
+    z = latents(range(128))
+    shown = generate(generator, styles(generator, z))
+    return told(load(), shown), space.attributes_of(z)

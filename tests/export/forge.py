@@ -16,7 +16,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from nonesuch_export.network import Config, Generator
+from nonesuch_export.network import StyleGAN2
+from nonesuch_export.network.config import Config
 from nonesuch_export.network.mapping import Mapping
 from nonesuch_export.network.ops import ACTIVATIONS, Linear
 from nonesuch_export.network.stylegan2 import Block, Convolution, Shortcut, ToRGB
@@ -63,17 +64,17 @@ def _authors_modules() -> Iterator[None]:
             del sys.modules[name], sys.modules[name.split(".")[0]]
 
 
-def shaped(config: Config, seed: int = 0) -> Generator:
+def shaped(config: Config, seed: int = 0) -> StyleGAN2:
     """A network of this configuration in which every tensor matters."""
     torch.manual_seed(seed)
-    network = Generator(config).eval().requires_grad_(False)
+    network = StyleGAN2(config).eval().requires_grad_(False)
     for name, value in network.state_dict().items():
         if name.endswith(("bias", "noise_strength", "w_avg")):
             value.add_(torch.randn(value.shape) * 0.3)
     return network
 
 
-def pickled(network: Generator, *, protocol: int = 4, **changes: Any) -> bytes:
+def pickled(network: StyleGAN2, *, protocol: int = 4, **changes: Any) -> bytes:
     """The pickle that the stylegan3 repository would write of `network`.
 
     G is another network than G_ema. `changes` replace entries of the root dict.
@@ -90,7 +91,7 @@ def pickled(network: Generator, *, protocol: int = 4, **changes: Any) -> bytes:
         return pickle.dumps({**root, **changes}, protocol=protocol)
 
 
-def module(network: Generator) -> _Persistent:
+def module(network: StyleGAN2) -> _Persistent:
     """The generator as the authors' modules would describe themselves."""
     config = network.config
     kwargs = EasyDict(

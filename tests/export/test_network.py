@@ -1,6 +1,7 @@
 """The networks compute what the authors' code computes, and what the formulas say."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,8 @@ from tests.export.textbook import Textbook
 from nonesuch.errors import CheckpointError
 from nonesuch_export import network
 from nonesuch_export.checkpoint import Checkpoint, read
-from nonesuch_export.network import Config, Generator
-from nonesuch_export.network.config import channel_widths
+from nonesuch_export.network import StyleGAN2
+from nonesuch_export.network.config import Config, channel_widths
 
 SMALL = Config(
     resolution=16,
@@ -61,12 +62,18 @@ def variant(name: str) -> Config:
 VARIANTS = tuple(_BY_NAME)
 
 
-def _noise(generator: Generator) -> list[torch.Tensor]:
+def _noise(generator: StyleGAN2) -> list[torch.Tensor]:
     return [stored[None, None] for stored in generator.noise_const]
 
 
+def _built(path: Path) -> StyleGAN2:
+    generator = network.build(read(path))
+    assert isinstance(generator, StyleGAN2)
+    return generator
+
+
 def test_w_is_the_authors(golden: Golden) -> None:
-    generator = network.build(read(golden.path))
+    generator = _built(golden.path)
     c = torch.from_numpy(golden["c"]) if generator.config.c_dim else None
 
     w = generator.mapping(torch.from_numpy(golden["z"]), c)
@@ -85,10 +92,10 @@ def test_w_is_the_authors(golden: Golden) -> None:
     ],
 )
 def test_images_are_the_authors(golden: Golden, ws: str, image: str, *, noise: bool) -> None:
-    generator = network.build(read(golden.path))
+    generator = _built(golden.path)
     rows = torch.from_numpy(golden[ws][: len(golden[image])])
     if ws == "w":
-        rows = rows[:, None].expand(-1, generator.config.num_ws, -1)
+        rows = rows[:, None].expand(-1, generator.num_ws, -1)
 
     img = generator.synthesize(rows, _noise(generator) if noise else [])
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from google.protobuf import text_format
+from tests import families
 from tests.conftest import GOLDEN
 from tests.export import forge
 from tests.export.test_network import SMALL
@@ -18,6 +19,7 @@ from nonesuch.card import Card
 from nonesuch.errors import ExportError, InvalidRequest, ParityError
 from nonesuch_export import network, parity, repository
 from nonesuch_export.checkpoint import Checkpoint
+from nonesuch_export.network import StyleGAN2
 from nonesuch_export.repository import Plan, build
 from nonesuch_export.stages import __file__ as stages_file
 
@@ -56,7 +58,7 @@ def test_the_configuration_names_what_the_contract_names(built: Path) -> None:
     assert all(i.optional for i in (*ensemble.input, *sampler.input))
     assert [o.name for o in ensemble.output] == [t.name for t in contract.ANSWER]
     assert [i.name for i in _config(built, "faces_generator").input] == [
-        t.name for t in contract.GRAPH if t.name != "c"
+        t.name for t in contract.GRAPH if t.name not in {"c", "transform"}
     ]
 
 
@@ -98,6 +100,18 @@ def test_building_again_replaces_the_models(checkpoint: Checkpoint, tmp_path: Pa
     assert card.model_hash == other.digest() != checkpoint.digest()
     assert sorted(p.name for p in tmp_path.iterdir()) == MODELS
     assert not (tmp_path / "faces_generator" / "1" / "left.over").exists()
+
+
+def test_a_model_that_is_gone_in_the_new_build_goes_from_the_repository(tmp_path: Path) -> None:
+    plan = Plan(name="faces", repository=tmp_path)
+    (tmp_path / "faces_mapping").mkdir()
+
+    built = build(network.freeze(families.small("progan"), "small"), plan)
+
+    without = [name for name in MODELS if name != "faces_mapping"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == without
+    assert sorted(p.name for p in built.models) == without
+    assert (built.card.num_ws, built.card.controls) == (0, ("z", "c"))
 
 
 def test_an_engine_out_of_tolerance_is_not_published(
@@ -177,6 +191,7 @@ def test_a_repository_that_is_a_file_is_one_sentence(
 def test_parity_counts_levels(checkpoint: Checkpoint, built: Path) -> None:
     engine = built / "faces_generator" / "1" / "model.onnx"
     generator = network.build(checkpoint)
+    assert isinstance(generator, StyleGAN2)
     report = parity.compare(generator, engine, seeds=range(7))
     with torch.no_grad():
         generator.synthesis.blocks[-1].torgb.bias += 2 / 127.5  # type: ignore[union-attr]

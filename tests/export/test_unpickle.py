@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -22,7 +23,8 @@ from tests.conftest import GOLDEN
 
 from nonesuch.errors import CheckpointError, UnsafeCheckpoint
 from nonesuch_export.checkpoint import nvlabs, read, tensors
-from nonesuch_export.checkpoint.unpickle import Bounded, load
+from nonesuch_export.checkpoint.source import Bounded
+from nonesuch_export.checkpoint.unpickle import load
 
 _CODE = compile("1 + 1", "code", "eval")
 
@@ -122,9 +124,41 @@ def _copies(name: bytes, value: bytes) -> bytes:
     return b"\x80\x02" + name + b"q\x00" + value + b"q\x01](" + call * 5000 + b"e."
 
 
+_COLLIDING = b"".join(  # numbers that all have the hash 0
+    b"\x8a\x0b" + (k * (2**61 - 1)).to_bytes(11, "little") + b"N" for k in range(1, 20_000)
+)
+_LARGE = b"\x8a\xff" + b"\x7f" * 255  # a number of 255 bytes
+_STORED = (  # a nested storage, and the name that makes it
+    b"ctorch.storage\n_load_from_bytes\n",
+    b"B" + struct.pack("<I", len(_storage())) + _storage() + b"\x85",
+)
+
+
 @pytest.mark.parametrize(
     "blob",
     [
+        pytest.param(b"\x80\x02}(" + _COLLIDING + b"u.", id="keys of one hash"),
+        pytest.param(
+            b"\x80\x02ccollections\nOrderedDict\n](" + b")" + b"\x85" * 60_000 + b"N\x86e\x85R.",
+            id="deep key by name",
+        ),
+        pytest.param(
+            b"\x80\x04)\x94" + b"h\x00h\x00\x86q\x00" * 40 + b"h\x00\x93.", id="name of 2⁴⁰ parts"
+        ),
+        pytest.param(
+            b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n("
+            + b"".join(_STORED)
+            + b"RK\x00("
+            + _LARGE
+            + b"q\x00"
+            + b"h\x00" * 30_000
+            + b"tq\x01h\x01tR.",
+            id="tensor of countless axes",
+        ),
+        pytest.param(
+            b"\x80\x02" + b"q\x00".join(_STORED) + b"q\x01](" + b"h\x00h\x01R" * 10_000 + b"e.",
+            id="one storage over and over",
+        ),
         pytest.param(b"\x80\x02Nr\xff\xff\xff\x7f.", id="memo index of two thousand million"),
         pytest.param(b"\x80\x04B" + struct.pack("<I", 2**31) + b"x.", id="2 GiB announced"),
         pytest.param(
@@ -151,6 +185,28 @@ def test_a_small_file_cannot_exhaust_the_machine(blob: bytes) -> None:
         assert tracemalloc.get_traced_memory()[1] < 200_000_000
     finally:
         tracemalloc.stop()
+
+
+def test_arrays_are_views_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "large.pkl"
+    path.write_bytes(pickle.dumps(torch.arange(1_000_000.0), protocol=4))
+    tracemalloc.start()
+
+    with path.open("rb") as stream:
+        found = load(Bounded(stream), nvlabs.NAMES)
+
+    assert tracemalloc.get_traced_memory()[1] < 400_000
+    tracemalloc.stop()
+    assert not found.flags.writeable
+    assert (found == np.arange(1_000_000)).all()
+
+
+def test_words_of_a_file_cannot_steer_a_terminal(tmp_path: Path) -> None:
+    path = tmp_path / "attack.pkl"
+    path.write_bytes(b"\x80\x04\x8c\x05a\x1b[2J\x8c\x01b\x93.")
+
+    with pytest.raises(UnsafeCheckpoint, match=r"names a\\x1b\[2J.b, which"):
+        read(path)
 
 
 @given(st.binary(max_size=300))
@@ -247,6 +303,6 @@ def test_old_protocols_are_refused_by_the_name_that_they_call(
 def test_storages_of_other_types_are_read(dtype: torch.dtype) -> None:
     value = torch.arange(6).reshape(2, 3).to(dtype)
 
-    found = load(Bounded(io.BytesIO(pickle.dumps(value))), nvlabs._NAMES)
+    found = load(Bounded(io.BytesIO(pickle.dumps(value))), nvlabs.NAMES)
 
     assert (found == value.numpy()).all()

@@ -5,16 +5,38 @@ package knows numpy only: torch appears first in `nonesuch_export.network`.
 """
 
 import hashlib
+import io
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 
-from nonesuch.errors import CheckpointError, UnsafeCheckpoint, UnsupportedCheckpoint
-from nonesuch_export.checkpoint import native, nvlabs
+from nonesuch.errors import CheckpointError, UnsafeCheckpoint
+from nonesuch_export.checkpoint import native, nvlabs, rosinality, tensorflow, torchfile
 from nonesuch_export.checkpoint.record import Checkpoint, Provenance
+from nonesuch_export.checkpoint.source import Bounded, view
+from nonesuch_export.checkpoint.unpickle import load
 
 _LONGEST_HEADER = 100_000_000  # bytes, by the format's own rule
+# Tensors may be views of one storage, and what reads them takes time for each.
+_REPEATED = 3
+_SPARE_BYTES = 256 * 2**20
+# What wrote a pickle shows once it is loaded, so names of all programs are allowed at once.
+_NAMES = nvlabs.NAMES | tensorflow.NAMES
 
-__all__ = ["Checkpoint", "Provenance", "read"]
+# What `Provenance.format` says → the files in words, and the families that are read from them.
+FORMATS = {
+    "nvlabs": ("pickles of the authors' PyTorch programs", ("stylegan2", "stylegan3")),
+    "tensorflow": (
+        "pickles of the authors' TensorFlow programs",
+        ("progan", "stylegan1", "stylegan2"),
+    ),
+    "rosinality": ("rosinality's torch files", ("stylegan2",)),
+    "native": (
+        "safetensors of `nonesuch-export convert`",
+        ("progan", "stylegan1", "stylegan2", "stylegan3"),
+    ),
+}
+
+__all__ = ["FORMATS", "Checkpoint", "Provenance", "read"]
 
 
 def read(path: Path) -> Checkpoint:
@@ -40,15 +62,30 @@ def _read(path: Path) -> Checkpoint:
             form = "native"
             family, config, arrays, words = native.read(path)
         elif start[:1] == b"\x80":
-            family, config, arrays, remarks = nvlabs.read(stream)
+            form, (family, config, arrays, remarks) = _unpickled(stream)
         elif start[:2] == b"PK":
-            raise UnsupportedCheckpoint("this is a torch zip file, which is not supported yet")
+            form = "rosinality"
+            family, config, arrays, remarks = rosinality.convert(torchfile.read_zip(view(stream)))
         else:
             _refuse(stream)
+        size = stream.seek(0, io.SEEK_END)
+        if sum(a.nbytes for a in arrays.values()) > _REPEATED * size + _SPARE_BYTES:
+            raise CheckpointError(f"the tensors repeat what the file holds over {_REPEATED} times")
         stream.seek(0)
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     source = Provenance(file=path.name, sha256=digest, format=form, remarks=tuple(remarks))
     return Checkpoint(family=family, config=config, arrays=arrays, provenance=source, **words)
+
+
+def _unpickled(stream: BinaryIO) -> tuple[str, nvlabs.Parts]:
+    """The format that a pickle's contents show, and what its reader makes of them."""
+    whole = view(stream)
+    root = load(Bounded(whole), _NAMES)
+    if torchfile.is_legacy(root):
+        return "rosinality", rosinality.convert(torchfile.read_legacy(whole))
+    if tensorflow.holds_networks(root):
+        return "tensorflow", tensorflow.read(root)
+    return "nvlabs", nvlabs.convert(root)
 
 
 def _refuse(stream: BinaryIO) -> NoReturn:
@@ -57,7 +94,7 @@ def _refuse(stream: BinaryIO) -> NoReturn:
     A pickle of the oldest protocols has no mark of its own; one that is unsafe is named as such.
     """
     try:
-        nvlabs.read(stream)
+        _unpickled(stream)
     except UnsafeCheckpoint:
         raise
     except CheckpointError:

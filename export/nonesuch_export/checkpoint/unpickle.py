@@ -1,26 +1,26 @@
 """A pickle interpreter that can build data and nothing else.
 
-The stream is decoded by the standard library's `pickletools.genops`, which runs nothing; the few
-opcodes that a checkpoint needs are carried out here on plain containers. A name in the pickle is
-looked up in the caller's allow-list and stands for the callable found there, one of ours that
+Arguments of opcodes are decoded by the standard library's `pickletools`, which runs nothing; the
+few opcodes that a checkpoint needs are carried out here on plain containers. A name in the pickle
+is looked up in the caller's allow-list and stands for the callable found there, one of ours that
 makes an inert value. Nothing is ever imported, and no other callable can be reached.
 """
 
-import io
 import pickletools
-import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, BinaryIO, Protocol, cast, runtime_checkable
 
 from nonesuch.errors import CheckpointError, UnsafeCheckpoint
+from nonesuch_export.checkpoint.source import Bounded
 
 Make = Callable[..., Any]
 
-MAX_STEPS = 500_000  # to read one pickle; published checkpoints take less than 100,000
-_SPARE_BYTES = 64 * 2**20
+_LARGEST_KEY = 2**60  # addresses in memory are keys in some files
+_NESTED_STEPS = 100  # what a call with bytes may cost: they may be a container of pickles
 
-# What malformed streams raise inside genops and on our stack.
-_DAMAGE = (ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError, MemoryError)
+# What malformed streams raise inside pickletools and on our stack.
+_DAMAGE = (ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError, MemoryError,
+           RecursionError)  # fmt: skip
 
 
 @runtime_checkable
@@ -40,40 +40,6 @@ class Name:
         self.make = make
 
 
-class Bounded:
-    """A stream that refuses to promise more bytes than it holds, and bounds what reading costs.
-
-    A forged length would otherwise make a reader allocate it before finding the end.
-    """
-
-    def __init__(self, stream: BinaryIO, steps: int = MAX_STEPS) -> None:
-        self._stream = stream
-        start = stream.tell()
-        self._end = stream.seek(0, io.SEEK_END)
-        stream.seek(start)
-        self._steps = steps
-        self._bytes = 2 * self._end + _SPARE_BYTES
-
-    def spend(self, steps: int, copied: int = 0) -> None:
-        """Take steps and copied bytes off what is allowed; raises CheckpointError at its end."""
-        self._steps -= steps
-        self._bytes -= copied
-        if self._steps < 0 or self._bytes < 0:
-            raise CheckpointError("the pickle takes more steps to read than any checkpoint")
-
-    def read(self, size: int) -> bytes:
-        left = self._end - self._stream.tell()
-        if size > left:
-            raise ValueError(f"{size} bytes announced, {left} left")
-        return self._stream.read(size)
-
-    def readline(self) -> bytes:
-        return self._stream.readline()
-
-    def tell(self) -> int:
-        return self._stream.tell()
-
-
 def load(
     stream: Bounded, names: Mapping[str, Make], persistent: Callable[[Any], Any] | None = None
 ) -> Any:
@@ -84,23 +50,26 @@ def load(
     does not need, CheckpointError where the stream is damaged.
     """
     machine = _Machine(names, persistent, stream)
-    opcodes = pickletools.genops(cast(BinaryIO, stream))  # it uses what Bounded has
+    opcode = ""
     try:
-        with warnings.catch_warnings():  # of odd escapes in strings that are refused anyway
-            warnings.simplefilter("ignore")
-            for opcode, arg, _ in opcodes:
-                stream.spend(1)
-                machine.step(opcode.name, arg)
+        while opcode != "STOP":
+            opcode, decode = _OPCODES[stream.read(1)]
+            stream.spend(1)
+            machine.step(opcode, decode(stream) if decode else None)
         return machine.stack.pop()
     except _DAMAGE as exc:
         raise CheckpointError(f"the pickle is damaged or cut short: {_brief(exc)}") from exc
 
 
 def plain(keys: Iterable[Any]) -> list[Any]:
-    """Keys of a dict or members of a set; must be simple, hashing others can take for ever."""
+    """Keys of a dict or members of a set; must be simple, hashing others can take for ever.
+
+    So can large numbers, which are easily chosen to have one hash.
+    """
     found = list(keys)
     for key in found:
-        if not isinstance(key, str | bytes | int | float | None):
+        simple = isinstance(key, str | bytes | None)
+        if not simple and not (isinstance(key, int) and abs(key) < _LARGEST_KEY):
             raise TypeError(f"a {type(key).__name__} is a key or a member of a set")
     return found
 
@@ -176,6 +145,8 @@ class _Machine:
         target.update(plain(items))
 
     def find(self, module: Any, name: Any) -> None:
+        if not isinstance(module, str) or not isinstance(name, str):
+            raise TypeError("a name is no text")
         path = f"{module}.{name}"
         if path not in self._names:
             raise UnsafeCheckpoint(f"the pickle names {path[:120]}, which no checkpoint needs")
@@ -198,6 +169,8 @@ class _Machine:
                 self._stream.spend(len(arg))
             elif isinstance(arg, str):
                 self._stream.spend(0, len(arg))
+            elif isinstance(arg, bytes | memoryview):
+                self._stream.spend(min(len(arg), _NESTED_STEPS))
         self.stack.append(name.make(*args))
 
     def build(self, _: Any) -> None:
@@ -218,6 +191,8 @@ _NOTHING = frozenset({"PROTO", "FRAME", "STOP"})
 _LITERALS = frozenset({
     "NONE", "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT",
     "SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "SHORT_BINBYTES", "BINBYTES", "BINBYTES8",
+    "BYTEARRAY8",  # protocol 5, of arrays
+    "SHORT_BINSTRING", "BINSTRING",  # Python 2; decoded as latin-1, a character a byte
 })  # fmt: skip
 _FRESH: dict[str, Callable[[], Any]] = {
     "EMPTY_DICT": dict,
@@ -250,4 +225,51 @@ _STEPS: dict[str, Callable[[_Machine, Any], None]] = {
     "NEWOBJ": _Machine.call,
     "BUILD": _Machine.build,
     "BINPERSID": _Machine.persistent_id,
+}
+
+
+def _text(stream: Bounded) -> str:
+    """A byte string of Python 2, decoded as latin-1: a character a byte."""
+    return str(stream.take(pickletools.read_uint4(cast(BinaryIO, stream))), "latin-1")
+
+
+def _line(stream: Bounded) -> str:
+    """A line without its end; the library's own would decode escapes, and warn of odd ones."""
+    if not (line := stream.readline()).endswith(b"\n"):
+        raise ValueError("a line has no end")
+    return line[:-1].decode()
+
+
+def _decoder(opcode: pickletools.OpcodeInfo) -> Callable[[Any], Any] | None:
+    """What reads the argument of an opcode that has one."""
+    if opcode.name in _DECODERS or opcode.arg is None:
+        return _DECODERS.get(opcode.name)
+    return _line if opcode.arg.n == pickletools.UP_TO_NEWLINE else opcode.arg.reader
+
+
+_DECODERS: dict[str, Callable[[Any], Any]] = {
+    "BYTEARRAY8": pickletools.read_bytes8,  # not a copy
+    "BINSTRING": _text,
+    "GLOBAL": lambda stream: f"{_line(stream)} {_line(stream)}",
+    "INST": lambda stream: f"{_line(stream)} {_line(stream)}",
+}
+# Name, and decoder of the argument if there is one, of each opcode by its byte.
+_OPCODES = {o.code.encode("latin-1"): (o.name, _decoder(o)) for o in pickletools.opcodes}
+
+
+def _dict(items: Any = ()) -> dict[Any, Any]:
+    pairs = list(items.items() if isinstance(items, dict) else items)
+    return dict(zip(plain(key for key, _ in pairs), (value for _, value in pairs), strict=True))
+
+
+# Containers that a pickle makes by name.
+CONTAINERS: dict[str, Make] = {
+    "collections.OrderedDict": _dict,
+    "collections.defaultdict": lambda *_: {},
+    "collections.Counter": _dict,
+    "builtins.dict": _dict,
+    "builtins.set": lambda items=(): set(plain(items)),
+    "__builtin__.dict": _dict,  # what protocol 2 calls it
+    "__builtin__.set": lambda items=(): set(plain(items)),
+    "_codecs.encode": lambda text, *_: text.encode("latin-1"),  # of bytes, in protocol 2
 }

@@ -1,40 +1,51 @@
 """What shapes a StyleGAN2 generator, checked in full: a `Config` that exists can be built."""
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any, Literal, get_args
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, get_args
 
-from nonesuch.errors import UnsupportedCheckpoint
-from nonesuch_export.network.ops import ACTIVATIONS
+from nonesuch_export.network.values import (
+    ACTIVATIONS,
+    MAX_LAYERS,
+    MAX_RESOLUTION,
+    MAX_WIDTH,
+    Configuration,
+    Rule,
+    are_widths,
+    is_filter,
+    is_int,
+    is_number,
+    is_positive,
+)
 
 Architecture = Literal["skip", "resnet", "orig"]
 Filter = tuple[float, ...] | tuple[tuple[float, ...], ...]
 
 BINOMIAL = tuple(tuple(a * b / 64 for b in (1, 3, 3, 1)) for a in (1, 3, 3, 1))
 
-_MAX_RESOLUTION = 4096
-_MAX_WIDTH = 65536  # of latents, layers and labels
-_MAX_LAYERS = 64  # of the mapping network
-_MAX_TAPS = 64
-_MAX_NUMBER = 1e6  # clamps, multipliers, taps
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Config:
+class Config(Configuration):
     """Everything that shapes a StyleGAN2 generator; the defaults are the authors'.
 
     Raises UnsupportedCheckpoint for a value of the wrong type or outside its range, by name.
     """
 
-    resolution: int  # pixels, a power of two
+    title: ClassVar[str] = "StyleGAN2"
+    usual: ClassVar[Mapping[str, Any]] = {
+        "architecture": "skip",
+        "activation": "lrelu",
+        "mapping_activation": "lrelu",
+        "kernel_size": 3,
+        "lr_multiplier": 0.01,
+        "channels": 3,
+        "resample_filter": BINOMIAL,
+    }
+
     widths: tuple[int, ...]  # channels of block 4, 8, …, resolution
     mapping_widths: tuple[int, ...] = (512,) * 8  # outputs of the mapping's layers
-    z_dim: int = 512
     w_dim: int = 512
-    c_dim: int = 0  # 0 = unconditional
     embed_width: int = 0  # outputs of the class embedding; w_dim in the authors' code
-    channels: int = 3  # of the image
     architecture: Architecture = "skip"
     activation: str = "lrelu"
     mapping_activation: str = "lrelu"
@@ -44,71 +55,79 @@ class Config:
     kernel_size: int = 3
     has_w_avg: bool = True
     resample_filter: Filter = BINOMIAL  # normalised; one row of taps is applied along both axes
+    label_concat: bool = False  # classes join z by a bare matrix, then both are normalised as one
+    normalize_z: bool = True  # z and the classes have mean square 1 when they enter
+    equalized: bool = False  # weights are scaled by 1/√fan-in before demodulation
+    fade: float = 0.0  # share of the picture of the block below, of an "orig" that still grows
+    psi: float = 1.0  # truncation that the file asks for; 1 = off
+    cutoff: int | None = None  # rows of ws that psi acts on; None = all
 
-    def __post_init__(self) -> None:
-        for name, good, rule in self._rules():
-            if not good:
-                raise UnsupportedCheckpoint(
-                    f"the StyleGAN2 configuration has {name} {_shown(getattr(self, name))}, "
-                    f"expected {rule}"
-                )
-
-    def _rules(self) -> list[tuple[str, bool, str]]:
+    def rules(self) -> list[Rule]:
         """Name, whether it is kept, and what is expected; later ones rely on earlier ones."""
-        r, clamp = self.resolution, self.conv_clamp
+        common = self.common_rules()
+        clamp, sound = self.conv_clamp, all(good for _, good, _ in common)
         names = ", ".join(ACTIVATIONS)
-        size = _is_int(r, 4, _MAX_RESOLUTION) and r & (r - 1) == 0
-        blocks = r.bit_length() - 2 if size else 0
-        layers = _are_widths(self.mapping_widths) and len(self.mapping_widths) <= _MAX_LAYERS
-        classes = _is_int(self.c_dim, 0, _MAX_WIDTH)
-        embed = _is_int(self.embed_width, 0, _MAX_WIDTH)
-        embed = embed and classes and (self.embed_width > 0) == (self.c_dim > 0)
-        latents = _is_int(self.z_dim, 1, _MAX_WIDTH)
-        last = layers and latents and embed and self._w_width == self.w_dim
+        blocks = len(self.block_resolutions) if sound else 0
+        layers = are_widths(self.mapping_widths) and len(self.mapping_widths) <= MAX_LAYERS
+        embed = sound and is_int(self.embed_width, 0, MAX_WIDTH)
+        embed = embed and (self.embed_width > 0) == (self.c_dim > 0)
+        last = layers and embed and self._w_width == self.w_dim
+        kernel = is_int(self.kernel_size, 1, 7) and self.kernel_size % 2 == 1
         return [
-            ("resolution", size, "a power of two, 4 to 4096"),
-            ("widths", _are_widths(self.widths) and len(self.widths) == blocks, "one a block"),
-            ("channels", _is_int(self.channels, 1, 4) and self.channels != 2, "1, 3 or 4"),
-            ("z_dim", latents, f"1 to {_MAX_WIDTH}"),
-            ("w_dim", _is_int(self.w_dim, 1, _MAX_WIDTH), f"1 to {_MAX_WIDTH}"),
-            ("c_dim", classes, f"0 to {_MAX_WIDTH}"),
+            *common,
+            ("widths", are_widths(self.widths) and len(self.widths) == blocks, "one a block"),
+            ("w_dim", is_int(self.w_dim, 1, MAX_WIDTH), f"1 to {MAX_WIDTH}"),
             ("embed_width", embed, "a width if there are classes, else 0"),
-            ("mapping_widths", last, f"at most {_MAX_LAYERS} widths, w_dim last"),
+            ("mapping_widths", last, f"at most {MAX_LAYERS} widths, w_dim last"),
             ("architecture", self.architecture in get_args(Architecture), "skip, resnet or orig"),
             ("activation", self.activation in ACTIVATIONS, names),
             ("mapping_activation", self.mapping_activation in ACTIVATIONS, names),
-            ("lr_multiplier", _is_positive(self.lr_multiplier), "a positive number"),
-            ("conv_clamp", clamp is None or _is_positive(clamp), "a positive number or null"),
-            (
-                "kernel_size",
-                _is_int(self.kernel_size, 1, 7) and self.kernel_size % 2 == 1,
-                "1, 3, 5 or 7",
-            ),
+            ("lr_multiplier", is_positive(self.lr_multiplier), "a positive number"),
+            ("conv_clamp", clamp is None or is_positive(clamp), "a positive number or null"),
+            ("kernel_size", kernel, "1, 3, 5 or 7"),
             ("use_noise", isinstance(self.use_noise, bool), "true or false"),
             ("has_w_avg", isinstance(self.has_w_avg, bool), "true or false"),
-            (
-                "resample_filter",
-                _is_filter(self.resample_filter),
-                "numbers, [taps] or [taps, taps]",
-            ),
+            ("resample_filter", is_filter(self.resample_filter), "numbers, [taps] or [taps, taps]"),
+            *self._rules_of_tensorflow(),
         ]
+
+    def _rules_of_tensorflow(self) -> list[Rule]:
+        """The rules for what only the TensorFlow program has."""
+        flags = ("label_concat", "normalize_z", "equalized")
+        below = is_int(self.resolution, 8, MAX_RESOLUTION) and self.architecture == "orig"
+        fade = is_number(self.fade) and (self.fade == 0 or (below and 0 < self.fade < 1))
+        rows = self.cutoff is None or is_int(self.cutoff, 0, MAX_WIDTH)
+        return [
+            *((name, isinstance(getattr(self, name), bool), "true or false") for name in flags),
+            ("fade", fade, "0, or in an 'orig' of more than one block a share below 1"),
+            ("psi", is_number(self.psi), "a number"),
+            ("cutoff", rows, "a number of rows or null"),
+        ]
+
+    @property
+    def kind(self) -> str:
+        return self.architecture
 
     @property
     def _w_width(self) -> int:
         return self.mapping_widths[-1] if self.mapping_widths else self.z_dim + self.embed_width
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> "Config":
-        """Read a checkpoint's `config`; unknown and missing keys are refused by name."""
-        known = {f.name for f in fields(cls)}
-        for key in sorted(map(str, set(values) - known)):
-            raise UnsupportedCheckpoint(f"the configuration has an unknown key {key[:60]!r}")
-        try:
-            return cls(**{key: _tuples(value) for key, value in values.items()})
-        except (TypeError, RecursionError) as exc:
-            raise UnsupportedCheckpoint(
-                f"the configuration does not fit StyleGAN2: {str(exc)[:120]}"
-            ) from exc
+    def sized(
+        cls, *, resolution: int, classes: int, channel_base: int | None, channel_max: int
+    ) -> "Config":
+        """The configuration that the authors' training gives a new network.
+
+        Without `channel_base` the widths are those that they take for the resolution.
+        """
+        if channel_base is None:
+            channel_base = 32768 if resolution >= 512 else 16384
+        return cls(
+            resolution=resolution,
+            widths=channel_widths(resolution, channel_base, channel_max),
+            c_dim=classes,
+            embed_width=512 if classes else 0,
+        )
 
     @property
     def block_resolutions(self) -> list[int]:
@@ -119,45 +138,15 @@ class Config:
         """One row for each convolution and one for the last ToRGB."""
         return 2 * len(self.block_resolutions)
 
+    @property
+    def noise_layers(self) -> int:
+        return self.num_ws - 1 if self.use_noise else 0
+
+    @property
+    def recommended(self) -> tuple[float, int | None]:
+        return self.psi, self.cutoff
+
 
 def channel_widths(resolution: int, base: int = 32768, most: int = 512) -> tuple[int, ...]:
     """The authors' rule for `Config.widths`: min(base // r, most) channels at resolution r."""
     return tuple(min(base // 2**i, most) for i in range(2, resolution.bit_length()))
-
-
-def _shown(value: Any) -> str:
-    text = (
-        repr(value) if isinstance(value, str | int | float | None) else f"a {type(value).__name__}"
-    )
-    return text if len(text) <= 60 else text[:57] + "…"
-
-
-def _is_int(value: Any, least: int, most: int) -> bool:
-    return type(value) is int and least <= value <= most
-
-
-def _are_widths(values: Any) -> bool:
-    return isinstance(values, tuple) and all(_is_int(v, 1, _MAX_WIDTH) for v in values)
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) in {int, float} and math.isfinite(value) and abs(value) <= _MAX_NUMBER
-
-
-def _is_positive(value: Any) -> bool:
-    return _is_number(value) and value > 0
-
-
-def _is_filter(taps: Any) -> bool:
-    if not isinstance(taps, tuple) or not 1 <= len(taps) <= _MAX_TAPS:
-        return False
-    if all(map(_is_number, taps)):
-        return len(taps) > 1
-    return all(
-        isinstance(row, tuple) and len(row) == len(taps) and all(map(_is_number, row))
-        for row in taps
-    )
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(_tuples(v) for v in value) if isinstance(value, list | tuple) else value

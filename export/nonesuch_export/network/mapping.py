@@ -1,4 +1,4 @@
-"""The mapping network z → w (StyleGAN, section 2), conditional as in StyleGAN2-ADA."""
+"""The mapping network z → w (StyleGAN, section 2), conditional as in either of the programs."""
 
 from collections.abc import Sequence
 
@@ -12,8 +12,10 @@ class Mapping(nn.Module):
     """z [N, z_dim], and c [N, c_dim] where there are classes, to w [N, w_dim].
 
     `widths` are the outputs of the layers, the last one w_dim. With classes, c goes through a
-    linear layer of `embed_width` outputs, and both halves are normalised before they are joined.
-    `w_avg` [w_dim] is the centre of truncation, or None where it was never tracked.
+    linear layer of `embed_width` outputs, and both halves are normalised before they are joined;
+    with `label_concat` (TensorFlow) through a bare matrix, and both are normalised as one vector.
+    Without `normalize_z` nothing is normalised. `w_avg` [w_dim] is the centre of truncation, or
+    None where it was never tracked.
     """
 
     w_avg: Tensor | None
@@ -28,11 +30,16 @@ class Mapping(nn.Module):
         activation: str = "lrelu",
         lr_multiplier: float = 0.01,
         has_w_avg: bool = True,
+        label_concat: bool = False,
+        normalize_z: bool = True,
     ) -> None:
         super().__init__()
         self._count = len(widths)
+        self._joint = label_concat
+        self._normalize = normalize if normalize_z else nn.Identity()
         if c_dim:
-            self.embed = Linear(c_dim, embed_width)
+            plain = nn.Linear(c_dim, embed_width, bias=False)
+            self.embed = plain if label_concat else Linear(c_dim, embed_width)
         inputs = z_dim + embed_width
         for i, width in enumerate(widths):
             layer = Linear(inputs, width, lr_multiplier=lr_multiplier, activation=activation)
@@ -41,9 +48,15 @@ class Mapping(nn.Module):
         self.register_buffer("w_avg", torch.zeros(inputs) if has_w_avg else None)
 
     def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
-        x = normalize(z)
-        if c is not None:
-            x = torch.cat([x, normalize(self.embed(c))], dim=1)
+        x = self._latents(z, c)
         for i in range(self._count):
             x = self.get_submodule(f"fc{i}")(x)
         return x
+
+    def _latents(self, z: Tensor, c: Tensor | None) -> Tensor:
+        """z and the classes, joined and normalised, [N, z_dim + embed_width]."""
+        if c is None:
+            return self._normalize(z)
+        if self._joint:
+            return self._normalize(torch.cat([z, self.embed(c)], dim=1))
+        return torch.cat([self._normalize(z), self._normalize(self.embed(c))], dim=1)

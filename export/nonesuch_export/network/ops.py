@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812 (everyone's name for it)
 from torch import Tensor, nn
 
-EPSILON = 1e-8  # under every root here, as in the papers' code
+from nonesuch_export.network.values import EPSILON as EPSILON  # once, for all
+
 SQRT2 = math.sqrt(2.0)
 
 # Name → function and the gain that keeps its output's variance near its input's.
@@ -32,11 +33,11 @@ ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], float]] = {
 HOMOGENEOUS = frozenset({"linear", "relu", "lrelu"})
 
 
-def normalize(x: Tensor) -> Tensor:
-    """Scale each row of [N, D] to mean square 1."""
+def normalize(x: Tensor, epsilon: float = EPSILON) -> Tensor:
+    """Scale each row of [N, D], or each pixel of [N, D, h, w], to mean square 1."""
     # A sum times a constant: some ONNX importers misread the axes of a mean.
     mean_square = x.square().sum(dim=1, keepdim=True) * (1.0 / x.shape[1])
-    return x * torch.rsqrt(mean_square + EPSILON)
+    return x * torch.rsqrt(mean_square + epsilon)
 
 
 class Linear(nn.Module):
@@ -128,10 +129,11 @@ class Modulated(nn.Module):
 
     x is [N, in, h, w] and the style w [N, w_dim]. With `up`, the convolution is transposed with
     stride 2 and grows h to 2h + 1 (kernel 3). `demodulate` undoes the style's effect on the
-    output's variance; without it the result is scaled by 1/√fan-in instead.
+    output's variance; without it the result is scaled by 1/√fan-in instead. `equalized` scales
+    the weight by 1/√fan-in before demodulation too (TensorFlow), which its epsilon feels.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (one layer's whole configuration)
         self,
         w_dim: int,
         inputs: int,
@@ -140,13 +142,17 @@ class Modulated(nn.Module):
         *,
         up: bool = False,
         demodulate: bool = True,
+        equalized: bool = False,
     ) -> None:
         super().__init__()
         self.affine = Linear(w_dim, inputs, bias_init=1.0)
         self.weight = nn.Parameter(torch.randn(outputs, inputs, kernel_size, kernel_size))
         self._up = up
         self._demodulate = demodulate
-        self._gain = 1.0 / math.sqrt(inputs * kernel_size**2)
+        fan_in = inputs * kernel_size**2
+        self._gain = 1.0 / math.sqrt(fan_in)
+        # W/√n demodulated with ε is W demodulated with n·ε.
+        self._epsilon = EPSILON * fan_in if equalized else EPSILON
 
     def convolve(self, x: Tensor, w: Tensor, gain: float = 1.0) -> Tensor:
         """The convolution of x with its style, times `gain`."""
@@ -160,6 +166,6 @@ class Modulated(nn.Module):
             x = F.conv2d(x, self.weight, padding=self.weight.shape[-1] // 2)
         if self._demodulate:
             power = self.weight.square().sum(dim=(2, 3))  # [out, in]
-            scale = torch.rsqrt(F.linear(style.square(), power) + EPSILON) * gain  # [N, out]
+            scale = torch.rsqrt(F.linear(style.square(), power) + self._epsilon) * gain  # [N, out]
             x = x * scale[:, :, None, None].to(x.dtype)
         return x

@@ -1,6 +1,7 @@
-"""StyleGAN2 (Karras et al., 2020, arXiv:1912.04958) with the options of its PyTorch versions.
+"""StyleGAN2 (Karras et al., 2020, arXiv:1912.04958) with the options of all its versions.
 
-Parameter names are those of the authors' modules, so that weights move between the two as they are.
+Parameter names are those of the authors' PyTorch modules, so that weights move between the two
+as they are.
 """
 
 import math
@@ -10,8 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from nonesuch_export.network.config import Config
+from nonesuch_export.network.generator import Generator
 from nonesuch_export.network.mapping import Mapping
 from nonesuch_export.network.ops import ACTIVATIONS, HOMOGENEOUS, Modulated, Resampler
+
+_REPETITION = ((0.25, 0.25), (0.25, 0.25))  # the filter that repeats each pixel
 
 
 class Convolution(Modulated):
@@ -21,7 +25,9 @@ class Convolution(Modulated):
 
     def __init__(self, config: Config, inputs: int, resolution: int, *, up: bool = False) -> None:
         outputs = config.widths[resolution.bit_length() - 3]
-        super().__init__(config.w_dim, inputs, outputs, config.kernel_size, up=up)
+        super().__init__(
+            config.w_dim, inputs, outputs, config.kernel_size, up=up, equalized=config.equalized
+        )
         self.bias = nn.Parameter(torch.zeros(outputs))
         if config.use_noise:
             self.noise_strength = nn.Parameter(torch.zeros([]))
@@ -92,6 +98,8 @@ class Block(nn.Module):
         width = config.widths[index]
         self.first = index == 0
         last = resolution == config.resolution
+        fading = config.fade > 0 and 2 * resolution >= config.resolution
+        self._fade = config.fade if last else 0.0
         self._residual = config.architecture == "resnet" and not self.first
         if self.first:
             self.const = nn.Parameter(torch.randn(width, 4, 4))
@@ -101,8 +109,10 @@ class Block(nn.Module):
             if self._residual:
                 self.skip = Shortcut(config, inputs, width)
         self.conv1 = Convolution(config, width, resolution)
-        self.torgb = ToRGB(config, width) if last or config.architecture == "skip" else None
-        self._resampler = Resampler(torch.tensor(config.resample_filter))
+        coloured = last or fading or config.architecture == "skip"
+        self.torgb = ToRGB(config, width) if coloured else None
+        kernel = _REPETITION if self._fade else config.resample_filter
+        self._resampler = Resampler(torch.tensor(kernel))
 
     @property
     def convolutions(self) -> list[Convolution]:
@@ -129,7 +139,10 @@ class Block(nn.Module):
         if self.torgb is None:
             return img
         rgb: Tensor = self.torgb(x, w)
-        return rgb if img is None else img + rgb
+        if img is None:
+            return rgb
+        # A growing network fades from the picture of the block below (Progressive GAN, section 2).
+        return rgb + (img - rgb) * self._fade if self._fade else img + rgb
 
 
 class Synthesis(nn.Module):
@@ -158,10 +171,13 @@ class Synthesis(nn.Module):
         return img
 
 
-class Generator(nn.Module):
+class StyleGAN2(Generator):
     """A whole StyleGAN2: `mapping`, `synthesis`, and what the graph must know of them."""
 
     family = "stylegan2"
+
+    config: Config
+    mapping: Mapping
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -174,6 +190,8 @@ class Generator(nn.Module):
             activation=config.mapping_activation,
             lr_multiplier=config.lr_multiplier,
             has_w_avg=config.has_w_avg,
+            label_concat=config.label_concat,
+            normalize_z=config.normalize_z,
         )
         self.synthesis = Synthesis(config)
 
@@ -190,9 +208,10 @@ class Generator(nn.Module):
         rows = [r for r in self.config.block_resolutions for _ in range(2)]
         return (*rows[1:], self.config.resolution)
 
-    def synthesize(self, ws: Tensor, noise: Sequence[Tensor]) -> Tensor:
-        """ws [N, num_ws, w_dim] and noise [N or 1, 1, r, r] by layer to a float image.
-
-        An empty `noise` adds none.
-        """
+    def synthesize(
+        self,
+        ws: Tensor,
+        noise: Sequence[Tensor],
+        transform: Tensor | None = None,  # noqa: ARG002 (this family has none)
+    ) -> Tensor:
         return self.synthesis(ws, noise or [None] * (self.config.num_ws - 1))  # type: ignore[no-any-return]

@@ -46,14 +46,18 @@ NEEDS = {
     "noise_scale": "noise_scale",
     "noise_layers": "noise_scale",
     "noise_seed": "noise_shift",
+    "transform": "transform",
     "format": "",
     "quality": "",
 }
 LACKS = {
+    "mix": "has no w to mix",
     "c": "is unconditional",
     "psi": "has no average w to truncate towards",
+    "ws_offset": "has no w to move",
     "noise_scale": "has no noise layers",
     "noise_shift": "has no noise layers",
+    "transform": "cannot move or turn its pictures",
 }
 
 
@@ -119,6 +123,8 @@ class Request:
         self.sent = sent
         self.count = len(next(iter(sent.values()))) if sent else 1
         head = {"model": card["name"], "model_hash": card["model_hash"]}
+        if card["crop"]:  # other pixels of the same weights
+            head["crop"] = card["crop"]
         self.recipes: list[dict[str, Any]] = [dict(head) for _ in range(self.count)]
 
     def __contains__(self, name: str) -> bool:
@@ -158,7 +164,7 @@ def sample(card: Card, sent: Tensors) -> tuple[Tensors, list[dict[str, Any]]]:
             raise RefusedError(f"{card['name']} {LACKS[NEEDS[name]]}; leave out {name}")
     request = Request(card, sent)
     tensors: Tensors = {}
-    for step in (latents, labels, truncation, offset, noise):
+    for step in (latents, labels, truncation, offset, noise, placement):
         tensors.update(step(card, request))
     encoding(card, request)
     return {name: tensors[name] for name in controls}, request.recipes
@@ -305,6 +311,19 @@ def noise(card: Card, request: Request) -> Tensors:
         for i, seed in enumerate(seeds):
             shift[i] = [noise_shift(seed, k, r) for k, r in enumerate(resolutions)]
     return {"noise_scale": scale, "noise_shift": shift}
+
+
+def placement(card: Card, request: Request) -> Tensors:
+    """StyleGAN3's input transform, the inverse of how the picture moves."""
+    if "transform" not in card["controls"]:
+        return {}
+    if "transform" not in request:
+        return {"transform": np.tile(np.eye(3, dtype=np.float32), (request.count, 1, 1))}
+    values = request.numbers("transform")
+    if values.shape[1:] != (3, 3):
+        raise RefusedError(f"transform is {list(values.shape[1:])}, expected [3, 3]")
+    request.note("transform", [[plain(row) for row in matrix] for matrix in values])
+    return {"transform": values}
 
 
 def encoding(card: Card, request: Request) -> None:
