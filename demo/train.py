@@ -84,8 +84,12 @@ class Batch:
 
 
 def layer_groups(ws_resolutions: Sequence[int]) -> list[int]:
-    """Which of coarse (0), middle (1), fine (2) each row of ws belongs to, by its resolution."""
-    return [0 if r <= 8 else 1 if r <= 32 else 2 for r in ws_resolutions]
+    """Which of coarse (0), middle (1), fine (2) each row of ws belongs to, by its resolution.
+
+    Below 64 pixels the largest layers are the fine ones.
+    """
+    largest = min(max(ws_resolutions), 64)
+    return [0 if r <= 8 else 1 if r < largest else 2 for r in ws_resolutions]
 
 
 def samples(config: Config, count: int, groups: list[int], source: torch.Generator) -> Batch:
