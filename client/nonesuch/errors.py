@@ -25,6 +25,11 @@ from contextlib import contextmanager
 import grpc
 
 
+def printable(text: str) -> str:
+    """`text` with escapes for what could steer a terminal, ends of lines among it."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 class NonesuchError(Exception):
     """Root of the tree; `exit_status` is what a command line ends with."""
 
@@ -44,8 +49,7 @@ class CheckpointError(NonesuchError):
     """
 
     def __init__(self, message: str) -> None:
-        shown = (c if c.isprintable() else ascii(c)[1:-1] for c in message)
-        super().__init__("".join(shown))
+        super().__init__(printable(message))
 
 
 class UnsafeCheckpoint(CheckpointError):

@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from nonesuch.command import CommandGroup, Parsed
+from nonesuch.errors import printable
 from nonesuch.latents import Seeds, parse_seeds
 from nonesuch_export.crop import Crop
 
@@ -52,8 +53,8 @@ def inspect(file: Path, *, as_json: bool) -> None:
         click.echo(json.dumps(facts))
         return
     for name, value in facts.items():
-        words = "\n".join(value) or "nothing" if name == "unusual" else value
-        words = "-" if words is None or words == "" else words
+        lines = value or ["nothing"] if name == "unusual" else [value]
+        words = "\n".join("-" if v is None or v == "" else printable(str(v)) for v in lines)
         click.echo(f"{name.replace('_', ' '):<16} {words}")
 
 

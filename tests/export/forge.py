@@ -5,6 +5,7 @@ stand-ins that exist only while a file is written.
 """
 
 import collections
+import io
 import math
 import pickle
 import sys
@@ -89,6 +90,14 @@ def pickled(network: StyleGAN2, *, protocol: int = 4, **changes: Any) -> bytes:
     }
     with _authors_modules():
         return pickle.dumps({**root, **changes}, protocol=protocol)
+
+
+def resaved(root: Any, *, legacy: bool = False) -> bytes:
+    """What `torch.save` writes of `module`s, in the layout of now or of before torch 1.6."""
+    stream = io.BytesIO()
+    with _authors_modules():
+        torch.save(root, stream, _use_new_zipfile_serialization=not legacy)
+    return stream.getvalue()
 
 
 def module(network: StyleGAN2) -> _Persistent:

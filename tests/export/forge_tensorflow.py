@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 Variables = dict[str, NDArray[Any] | np.float32]
 
+ADA = "G_synthesis"  # what stylegan2-ada calls its synthesis function
 _SOURCE = "raise SystemExit('the source of a checkpoint was run')"
 
 
@@ -123,28 +124,35 @@ def stylegan2(
     """A StyleGAN2 built with these static arguments, in which every variable matters."""
     random = np.random.default_rng(seed)
     given = {"synthesis_func": synthesis_func, **static}
-    own = {
+    own: Variables = {
         "lod": np.float32(lod),
         "dlatent_avg": _normal(random, static.get("dlatent_size", 512)),
     }
+    if synthesis_func == ADA:
+        own.pop("lod")
     layers = variables_of_synthesis(given, random)
     if synthesis_func.endswith("revised"):
         layers = {"lod": np.array(0.25, np.float32), **layers}  # a copy that is not in force
     handed = {k: v for k, v in static.items() if not k.startswith("truncation")}
     mapping = network("G_mapping", "G_mapping", handed, variables_of_mapping(given, random))
     synthesis = network("G_synthesis", synthesis_func, handed, layers)
-    return network(
-        name, "G_main", given, own, components={"synthesis": synthesis, "mapping": mapping}
-    )
+    state: dict[str, Any] = {"components": {"synthesis": synthesis, "mapping": mapping}}
+    if synthesis_func == ADA:
+        state |= {"version": 5, "input_shapes": [[None, 12], [None, 0]]}
+    return network(name, "G_main", given, own, **state)
 
 
 def variables_of_mapping(given: Mapping[str, Any], random: np.random.Generator) -> Variables:
-    """Of `G_mapping`: LabelConcat where there are labels, then dense layers."""
+    """Of `G_mapping`: LabelConcat or LabelEmbed where there are labels, then dense layers."""
     latents, labels = given.get("latent_size", 512), given.get("label_size", 0)
     found: Variables = {}
-    if labels:
-        found["LabelConcat/weight"] = _normal(random, labels, latents)
-    width, layers = latents * (2 if labels else 1), given.get("mapping_layers", 8)
+    joined = given.get("label_fmaps") or latents if labels else 0
+    if labels and given.get("synthesis_func") == ADA:
+        found["LabelEmbed/weight"] = _normal(random, labels, joined)
+        found["LabelEmbed/bias"] = _normal(random, joined)
+    elif labels:
+        found["LabelConcat/weight"] = _normal(random, labels, joined)
+    width, layers = latents + joined, given.get("mapping_layers", 8)
     lr = given.get("mapping_lrmul", 0.01)
     for i in range(layers):
         last = i == layers - 1
@@ -168,8 +176,9 @@ def variables_of_synthesis(given: Mapping[str, Any], random: np.random.Generator
         for i, (name, inputs) in enumerate(layers):
             number = 0 if r == 2 else 2 * r - 5 + i
             found |= _modulated(given, f"{here}/{name}", (3, inputs, width), random)
-            found[f"{here}/{name}/noise_strength"] = np.float32(random.normal())
-            found[f"noise{number}"] = _normal(random, 1, 1, 2**r, 2**r)
+            if given.get("use_noise", True):
+                found[f"{here}/{name}/noise_strength"] = np.float32(random.normal())
+                found[f"noise{number}"] = _normal(random, 1, 1, 2**r, 2**r)
         if architecture == "resnet" and r > 2:
             found[f"{here}/Skip/weight"] = _normal(random, 1, 1, before, width)
         if architecture in {"grows", "skip"} or r == top:

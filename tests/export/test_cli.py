@@ -17,6 +17,8 @@ from tests.export import forge
 from tests.export.test_network import SMALL
 from tests.export.test_unpickle import Calls
 
+from nonesuch_export import network
+from nonesuch_export.checkpoint import native
 from nonesuch_export.cli import main
 
 
@@ -45,6 +47,18 @@ def test_inspect_for_people_names_what_is_unusual(tmp_path: Path) -> None:
 
     assert "architecture is resnet, usually skip" in done.stdout
     assert "the layers have no noise" in done.stdout
+
+
+def test_words_of_a_file_show_as_escapes(tmp_path: Path) -> None:
+    path = tmp_path / "attack.safetensors"
+    made = network.freeze(forge.shaped(SMALL), "", about="\x1b]0;owned\x07\x9b2J", licence="a\nb")
+    native.write(made, path)
+
+    done = run("inspect", path)
+
+    assert r"\x1b]0;owned\x07\x9b2J" in done.stdout
+    assert r"a\nb" in done.stdout
+    assert done.stdout.replace("\n", "").isprintable()
 
 
 def test_convert_writes_a_file_that_inspects_the_same(golden: Golden, tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """The authors' pickles are read whole, whatever the options, and what is unknown is refused."""
 
 import functools
-import io
 import pickle
 from dataclasses import asdict
 from pathlib import Path
@@ -64,6 +63,22 @@ def test_without_a_moving_average_the_generator_is_taken_and_that_is_said(tmp_pa
     np.testing.assert_array_equal(
         checkpoint.arrays["synthesis.b4.const"], generator.synthesis.blocks[0].const.numpy()
     )
+
+
+@pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
+@pytest.mark.parametrize("alone", [False, True], ids=["a dict", "alone"])
+def test_networks_that_torch_saved_anew_are_read(
+    tmp_path: Path, *, alone: bool, legacy: bool
+) -> None:
+    module = forge.module(forge.shaped(SMALL))
+    root = module if alone else {"G_ema": module, "G": None}
+    pickled = read(_file(tmp_path, forge.pickled(forge.shaped(SMALL)))).digest()
+
+    found = read(_file(tmp_path, forge.resaved(root, legacy=legacy)))
+
+    assert found.digest() == pickled
+    assert found.provenance.format == "nvlabs"
+    assert ["one network alone" in remark for remark in found.provenance.remarks] == [True] * alone
 
 
 def test_weights_saved_with_channels_last_are_read_in_their_order(tmp_path: Path) -> None:
@@ -203,13 +218,13 @@ def test_modules_that_hold_each_other_are_refused() -> None:
         list(nvlabs.Module(meta).walk())
 
 
-def test_a_generator_of_neither_kind_is_refused() -> None:
+def test_a_generator_of_neither_kind_is_refused(tmp_path: Path) -> None:
     module = forge.module(forge.shaped(SMALL))
     synthesis = module.meta["state"]["_modules"]["synthesis"].meta["state"]
     synthesis["_modules"]["b2"] = synthesis["_modules"].pop("b4")
 
     with pytest.raises(UnsupportedCheckpoint, match="neither a StyleGAN2 nor a StyleGAN3"):
-        nvlabs.read(io.BytesIO(forge.pickled(forge.shaped(SMALL), G_ema=module)))
+        read(_file(tmp_path, forge.pickled(forge.shaped(SMALL), G_ema=module)))
 
 
 def test_a_missing_file_is_one_sentence(tmp_path: Path) -> None:

@@ -225,6 +225,7 @@ SMALL: dict[str, Any] = {
     "fmap_base": 64,
     "fmap_max": 12,
 }
+_ADA: dict[str, Any] = {"synthesis_func": forge.ADA, "conv_clamp": 2, "num_fp16_res": 4}
 _GROWS = {"synthesis_func": "G_synthesis_stylegan_revised"}
 _VARIANTS: dict[str, dict[str, Any]] = {
     "skip": {},
@@ -260,6 +261,11 @@ _VARIANTS: dict[str, dict[str, Any]] = {
     "not grown at all": {**_GROWS, "lod": 2.0},
     "lod is not read": {**_GROWS, "lod": 1.5, "structure": "fixed"},
     "lod means nothing": {"lod": 1.5},
+    "ADA": {**_ADA},
+    "ADA, resnet": {**_ADA, "architecture": "resnet", "conv_clamp": 0.7},
+    "ADA, classes": {**_ADA, "label_size": 5, "label_fmaps": 7, "mapping_fmaps": 10},
+    "ADA, z as it is": {**_ADA, "label_size": 5, "normalize_latents": False},
+    "ADA, no noise": {**_ADA, "use_noise": False, "architecture": "orig", "conv_clamp": None},
     "half precision": {"dtype": "float16", "fused_modconv": False, "randomize_noise": False},
 }
 
@@ -392,7 +398,8 @@ def test_what_is_unusual_is_said(tmp_path: Path, static: dict[str, Any], remark:
     ("static", "message"),
     [
         ({"attention": True}, "was built with attention=True, an argument that G_"),
-        ({"synthesis_func": "G_synthesis"}, "'synthesis' is built by 'G_synthesis', expected G_sy"),
+        ({"synthesis_func": "G_synthesis_3d"}, "'synthesis' is built by 'G_synthesis_3d', expe"),
+        ({"conv_clamp": 256}, "conv_clamp=256, an argument that G_"),  # ADA's alone
         ({"architecture": "deep"}, "architecture 'deep', expected skip, resnet or orig"),
         ({"nonlinearity": "gelu"}, "activation 'gelu', expected linear, relu"),
         ({"num_channels": 2}, "channels 2, expected 1, 3 or 4"),

@@ -24,6 +24,14 @@ def _root() -> Any:
     return tuple(forge.stylegan2(name, seed=i, **SMALL) for i, name in enumerate(("G", "D", "Gs")))
 
 
+def _unnamed() -> Any:
+    """As files are that the authors' importer made of the Theano program's."""
+    root = _root()
+    for network in root:
+        network.state["name"] = network.state["build_func_name"]
+    return root
+
+
 def _as_numpy_1(blob: bytes) -> bytes:
     """The same pickle, with the names that numpy had for itself before version 2."""
     for name in (b"multiarray", b"numeric"):
@@ -89,6 +97,7 @@ def test_arrays_in_other_orders_are_read(tmp_path: Path, order: str) -> None:
         pytest.param(_root()[2], 0, id="Gs alone"),
         pytest.param({"G": _root()[0], "Gs": _root()[2], "epoch": 3}, 0, id="a dict"),
         pytest.param((_root()[2], _root()[0], None), 0, id="another order"),
+        pytest.param(_unnamed(), 0, id="names that say nothing"),
         pytest.param(_root()[0], 1, id="G alone"),
     ],
 )
@@ -98,6 +107,9 @@ def test_the_moving_average_is_picked(tmp_path: Path, root: Any, remarks: int) -
     assert len(checkpoint.provenance.remarks) == remarks
     if remarks:
         assert "the network 'G' is used" in checkpoint.provenance.remarks[0]
+        return
+    average = dict(_root()[2].state["variables"])["dlatent_avg"]
+    np.testing.assert_array_equal(checkpoint.arrays["mapping.w_avg"], average)
 
 
 def test_attribute_dicts_are_dicts(tmp_path: Path) -> None:
@@ -118,7 +130,7 @@ def test_attribute_dicts_are_dicts(tmp_path: Path) -> None:
         (forge.network("vgg16", "vgg16_lpips", {}, {}), "'vgg16_lpips', which is no generator"),
         (forge.network("Gs", "G_dance", {}, {}), "built by 'G_dance', expected one of G_paper, G_"),
         (forge.network("Gs", "G_main", {}, {}, version=9), "dnnlib network is of version 9, expec"),
-        (forge.network("Gs", "G_main", {}, {}, version="4"), "is of version '4', expected 2 to 4"),
+        (forge.network("Gs", "G_main", {}, {}, version="4"), "is of version '4', expected 2 to 5"),
         ((None, 3), "no dict of networks"),
     ],
 )

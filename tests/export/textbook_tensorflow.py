@@ -40,10 +40,15 @@ class Textbook:
     def w(self, z: NDArray[Any], label: NDArray[Any] | None = None) -> Floats:
         """z [latent] and its label [classes] to w."""
         x = z.astype(np.float64)
-        if label is not None:
+        joined = "LabelConcat/weight" in self._mapping
+        if label is not None and joined:
             x = np.concatenate([x, label @ self._mapping["LabelConcat/weight"]])
         if self._given.get("normalize_latents", True):
             x = x / np.sqrt(np.mean(x**2) + 1e-8)
+        if label is not None and not joined:  # stylegan2-ada
+            weight, bias = self._mapping["LabelEmbed/weight"], self._mapping["LabelEmbed/bias"]
+            y = label @ (weight / np.sqrt(len(weight))) + bias
+            x = np.concatenate([x, y / np.sqrt(np.mean(y**2) + 1e-8)])
         act, gain = _NONLINEAR[self._given.get("mapping_nonlinearity", "lrelu")]
         lr = self._given.get("mapping_lrmul", 0.01)
         for i in range(self._given.get("mapping_layers", 8)):
@@ -96,9 +101,15 @@ class Textbook:
         weight = self._modulated(name, w)
         weight = weight / np.sqrt(np.sum(weight**2, axis=(0, 1, 2)) + 1e-8)
         x = self._convolved_up(x, weight) if up else _correlated(x, weight)
-        x = x + self._synthesis[f"noise{noise}"][0, 0] * self._synthesis[f"{name}/noise_strength"]
+        if self._given.get("use_noise", True):
+            strength = self._synthesis[f"{name}/noise_strength"]
+            x = x + self._synthesis[f"noise{noise}"][0, 0] * strength
         act, gain = _NONLINEAR[self._given.get("nonlinearity", "lrelu")]
-        return gain * act(x + self._synthesis[f"{name}/bias"][:, None, None])
+        return self._clamped(gain * act(x + self._synthesis[f"{name}/bias"][:, None, None]))
+
+    def _clamped(self, x: Floats) -> Floats:
+        limit = self._given.get("conv_clamp") or np.inf
+        return np.clip(x, -limit, limit)
 
     def _modulated(self, name: str, w: Floats) -> Floats:
         """The weight [k, k, in, out] with run-time scale and style."""
@@ -109,7 +120,7 @@ class Textbook:
 
     def _rgb(self, name: str, r: int, x: Floats, ws: Floats) -> Floats:
         rgb = _correlated(x, self._modulated(name, ws[2 * r - 3]))
-        return rgb + self._synthesis[f"{name}/bias"][:, None, None]
+        return self._clamped(rgb + self._synthesis[f"{name}/bias"][:, None, None])
 
     def _skip(self, r: int, x: Floats) -> Floats:
         weight = self._synthesis[f"{2**r}x{2**r}/Skip/weight"]

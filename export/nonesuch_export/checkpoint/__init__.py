@@ -7,7 +7,7 @@ package knows numpy only: torch appears first in `nonesuch_export.network`.
 import hashlib
 import io
 from pathlib import Path
-from typing import BinaryIO, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
 from nonesuch.errors import CheckpointError, UnsafeCheckpoint
 from nonesuch_export.checkpoint import native, nvlabs, rosinality, tensorflow, torchfile
@@ -57,15 +57,15 @@ def _read(path: Path) -> Checkpoint:
     with path.open("rb") as stream:
         start = stream.read(9)
         stream.seek(0)
-        form, words, remarks = "nvlabs", dict[str, str | None](), list[str]()
+        words, remarks = dict[str, str | None](), list[str]()
         if _is_safetensors(start):
             form = "native"
             family, config, arrays, words = native.read(path)
         elif start[:1] == b"\x80":
             form, (family, config, arrays, remarks) = _unpickled(stream)
         elif start[:2] == b"PK":
-            form = "rosinality"
-            family, config, arrays, remarks = rosinality.convert(torchfile.read_zip(view(stream)))
+            root = torchfile.read_zip(view(stream), nvlabs.NAMES)
+            form, (family, config, arrays, remarks) = _of_torch(root)
         else:
             _refuse(stream)
         size = stream.seek(0, io.SEEK_END)
@@ -82,10 +82,17 @@ def _unpickled(stream: BinaryIO) -> tuple[str, nvlabs.Parts]:
     whole = view(stream)
     root = load(Bounded(whole), _NAMES)
     if torchfile.is_legacy(root):
-        return "rosinality", rosinality.convert(torchfile.read_legacy(whole))
+        return _of_torch(torchfile.read_legacy(whole, nvlabs.NAMES))
     if tensorflow.holds_networks(root):
         return "tensorflow", tensorflow.read(root)
     return "nvlabs", nvlabs.convert(root)
+
+
+def _of_torch(root: Any) -> tuple[str, nvlabs.Parts]:
+    """The same for what `torch.save` was given: tensors by name, or whole modules."""
+    if nvlabs.holds_modules(root):
+        return "nvlabs", nvlabs.convert(root)
+    return "rosinality", rosinality.convert(root)
 
 
 def _refuse(stream: BinaryIO) -> NoReturn:

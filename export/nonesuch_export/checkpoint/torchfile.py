@@ -5,7 +5,7 @@ each storage. Before, it was a row of pickles followed by the elements of all st
 the pickle refers to storages by persistent ids; where a storage once lay (`cuda:0`) is ignored.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from nonesuch.errors import CheckpointError, UnsupportedCheckpoint
@@ -59,9 +59,10 @@ def is_legacy(root: Any) -> bool:
     return type(root) is int and root == MAGIC
 
 
-def read_zip(file: memoryview) -> Any:
+def read_zip(file: memoryview, names: Mapping[str, Make]) -> Any:
     """What `torch.save` was given, its tensors as read-only arrays that are views of the file.
 
+    `names` maps what it may hold beside tensors and plain data to what is made of it.
     Raises CheckpointError or one of its kinds, always in one sentence.
     """
     files = archive.entries(file)
@@ -85,10 +86,10 @@ def read_zip(file: memoryview) -> Any:
             raise CheckpointError(f"the storage {described.key[:40]!r} is missing in the zip file")
         return Storage(described.elements(blob))
 
-    return load(Bounded(files[found[0]]), _NAMES, stored)
+    return load(Bounded(files[found[0]]), {**names, **_NAMES}, stored)
 
 
-def read_legacy(file: memoryview) -> Any:
+def read_legacy(file: memoryview, names: Mapping[str, Make]) -> Any:
     """What `read_zip` gives, from a file of the older layout."""
     stream = Bounded(file)
     begin(stream)
@@ -99,10 +100,10 @@ def read_legacy(file: memoryview) -> Any:
         storage = Described(persistent_id)
         described[storage.key] = storage
 
-    load(stream, _OUTLINE, noted)
+    load(stream, {**names, **_OUTLINE}, noted)
     storages = _storages(stream, file, described)
     # Once more, now that the storages' places are known.
-    return load(Bounded(file[start:]), _NAMES, _among(storages))
+    return load(Bounded(file[start:]), {**names, **_NAMES}, _among(storages))
 
 
 def _storages(

@@ -56,7 +56,7 @@ class Config(Configuration):
     has_w_avg: bool = True
     resample_filter: Filter = BINOMIAL  # normalised; one row of taps is applied along both axes
     label_concat: bool = False  # classes join z by a bare matrix, then both are normalised as one
-    normalize_z: bool = True  # z and the classes have mean square 1 when they enter
+    normalize_z: bool = True  # z, with classes that join it, has mean square 1 when it enters
     equalized: bool = False  # weights are scaled by 1/√fan-in before demodulation
     fade: float = 0.0  # share of the picture of the block below, of an "orig" that still grows
     psi: float = 1.0  # truncation that the file asks for; 1 = off

@@ -14,8 +14,8 @@ class Mapping(nn.Module):
     `widths` are the outputs of the layers, the last one w_dim. With classes, c goes through a
     linear layer of `embed_width` outputs, and both halves are normalised before they are joined;
     with `label_concat` (TensorFlow) through a bare matrix, and both are normalised as one vector.
-    Without `normalize_z` nothing is normalised. `w_avg` [w_dim] is the centre of truncation, or
-    None where it was never tracked.
+    Without `normalize_z` z is not normalised, and with `label_concat` nothing is. `w_avg` [w_dim]
+    is the centre of truncation, or None where it was never tracked.
     """
 
     w_avg: Tensor | None
@@ -59,4 +59,4 @@ class Mapping(nn.Module):
             return self._normalize(z)
         if self._joint:
             return self._normalize(torch.cat([z, self.embed(c)], dim=1))
-        return torch.cat([self._normalize(z), self._normalize(self.embed(c))], dim=1)
+        return torch.cat([self._normalize(z), normalize(self.embed(c))], dim=1)

@@ -5,31 +5,34 @@ force, so they are read in preference to constructor arguments, whose defaults d
 the repositories. The Python source that each module carries along is passed over as text.
 """
 
-from typing import Any, BinaryIO
+from typing import Any
 
 from nonesuch.errors import CheckpointError, UnsupportedCheckpoint
 from nonesuch_export.checkpoint.nvlabs import stylegan2, stylegan3
 from nonesuch_export.checkpoint.nvlabs.module import NAMES, Module
-from nonesuch_export.checkpoint.source import Bounded
 from nonesuch_export.checkpoint.tensors import Array
-from nonesuch_export.checkpoint.unpickle import load
 
-__all__ = ["NAMES", "Module", "Parts", "convert", "read"]
+__all__ = ["NAMES", "Module", "Parts", "convert", "holds_modules"]
 
 Parts = tuple[str, dict[str, Any], dict[str, Array], list[str]]
 
 
-def read(stream: BinaryIO) -> Parts:
-    """Family, configuration, arrays and remarks of the moving-average generator in a pickle.
-
-    Raises CheckpointError or one of its kinds, always in one sentence.
-    """
-    return convert(load(Bounded(stream), NAMES))
+def holds_modules(root: Any) -> bool:
+    """Whether an unpickled file is of the authors' PyTorch programs, by what it holds."""
+    members = root.values() if isinstance(root, dict) else [root]
+    return any(isinstance(member, Module) for member in members)
 
 
 def convert(root: Any) -> Parts:
-    """Do what `read` does with a pickle that was loaded with `NAMES` or more."""
+    """Family, configuration, arrays and remarks of the moving-average generator.
+
+    `root` is what a pickle gave that was read with `NAMES`. Raises CheckpointError or one of
+    its kinds, always in one sentence.
+    """
     remarks = []
+    if isinstance(root, Module):
+        remarks.append("the file holds one network alone, which may not be the moving average")
+        root = {"G_ema": root}
     if not isinstance(root, dict):
         raise UnsupportedCheckpoint("the pickle holds no dict of networks")
     generator = root.get("G_ema")

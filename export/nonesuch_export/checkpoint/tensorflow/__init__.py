@@ -32,11 +32,11 @@ def read(root: Any) -> Parts:
     its kinds, always in one sentence.
     """
     try:
-        network = generator(root)
+        network, averaged = generator(root)
         family, config, arrays, remarks = _conversion(network.build_func)(network)
     except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError) as exc:
         raise CheckpointError(f"the generator's parts do not fit together: {exc}") from exc
-    if network.name != "Gs":
+    if not averaged:
         remarks = [f"no moving average (Gs): the network {network.name!r} is used", *remarks]
     return family, config, arrays, remarks
 

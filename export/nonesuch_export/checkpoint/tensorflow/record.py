@@ -18,7 +18,7 @@ from nonesuch.errors import CheckpointError, UnsupportedCheckpoint
 from nonesuch_export.checkpoint.tensors import NUMPY_NAMES, Array, NumpyArray
 from nonesuch_export.checkpoint.unpickle import CONTAINERS, Make
 
-_VERSIONS = {"dnnlib": range(2, 5), "tfutil": range(2, 3)}  # of the state, by container
+_VERSIONS = {"dnnlib": range(2, 6), "tfutil": range(2, 3)}  # of the state, by container
 _MAX_VARIABLES = 2_000  # of one network; a generator for 1024² has some two hundred
 _MAX_DEPTH = 3  # networks within networks; generators have two levels
 _MAX_STATIC = 1_000  # values in the static arguments, nested ones too
@@ -127,8 +127,11 @@ class Taken:
             raise UnsupportedCheckpoint(f"variable {name!r} of {self._name} has no place")
 
 
-def generator(root: Any) -> Network:
+def generator(root: Any) -> tuple[Network, bool]:
     """The moving-average generator of an unpickled file: Gs of (G, D, Gs), or a single network.
+
+    With it, whether it is known to be the moving average: by its name, or as the last of several
+    generators, which files that came from the Theano program do not name.
 
     Raises UnsupportedCheckpoint where there is none, CheckpointError where it is damaged.
     """
@@ -145,7 +148,7 @@ def generator(root: Any) -> Network:
             f"the network {network.name!r} is built by {network.build_func!r}, which is no "
             "generator; the file of a generator holds (G, D, Gs)"
         )
-    return network
+    return network, network.name == "Gs" or len(found) > 1
 
 
 def _listed(root: Any) -> list[Pickled]:

@@ -17,6 +17,7 @@ from nonesuch_export.checkpoint.tensorflow.growing import (
 )
 from nonesuch_export.checkpoint.tensorflow.record import Network, Taken, resolution, shown, size
 from nonesuch_export.checkpoint.tensorflow.stage import Stage, stage
+from nonesuch_export.checkpoint.tensorflow.styled import centre, mapping_arrays, mapping_config
 from nonesuch_export.checkpoint.tensors import Array
 
 # Every argument of the build functions with its default. A generator hands its own on to its
@@ -59,7 +60,6 @@ _DEFAULTS: dict[str, Any] = {
     "mbstd_num_features": 1,
 }
 _FUSED_FROM = 128  # pixels; where `auto` begins to fuse
-_MAX_LAYERS = 64  # of the mapping network
 
 Parts = tuple[str, dict[str, Any], dict[str, Array], list[str]]
 
@@ -68,18 +68,20 @@ def convert(network: Network) -> Parts:
     """Family, configuration, arrays and remarks of a generator built by `G_style`."""
     mapping = network.component("mapping", "G_mapping")
     synthesis = network.component("synthesis", "G_synthesis")
-    asked, given = mapping.arguments(_DEFAULTS), synthesis.arguments(_DEFAULTS)
+    # A generator hands its own arguments to its components in every run, over theirs.
+    asked, given = (network.arguments(part.arguments(_DEFAULTS)) for part in (mapping, synthesis))
     if asked["use_wscale"] != given["use_wscale"]:
         raise UnsupportedCheckpoint("use_wscale differs between mapping and synthesis")
     drawn = _stage(network, synthesis, given)
-    arrays = dict(_mapping_arrays(mapping, asked)) | dict(
-        _synthesis_arrays(synthesis, given, drawn)
-    )
-    arrays |= dict(_centre(network))
+    arrays = {
+        **dict(mapping_arrays(Taken(mapping), asked, "LabelConcat")),
+        **dict(_synthesis_arrays(synthesis, given, drawn)),
+        **dict(centre(Taken(network))),
+    }
     config = {
-        **_mapping_config(asked, arrays),
+        **mapping_config(asked, arrays),
         **_synthesis_config(given, drawn, arrays),
-        **_truncation(network.arguments(_DEFAULTS), arrays),
+        **_truncation(given, arrays),
     }
     return "stylegan1", config, arrays, list(remarks(given, drawn))
 
@@ -91,22 +93,6 @@ def _stage(network: Network, synthesis: Network, given: Mapping[str, Any]) -> St
     if given["structure"] == "fixed":
         return Stage(full=full, lod=0.0)
     return stage(full, network.variables.get("lod"), synthesis.variables.get("lod"))
-
-
-def _mapping_config(asked: Mapping[str, Any], arrays: Mapping[str, Array]) -> dict[str, Any]:
-    return {
-        "z_dim": asked["latent_size"],
-        "c_dim": asked["label_size"],
-        "w_dim": asked["dlatent_size"],
-        "mapping_widths": [len(arrays[f"mapping.fc{i}.bias"]) for i in range(_depth(asked))],
-        "mapping_activation": asked["mapping_nonlinearity"],
-        "lr_multiplier": asked["mapping_lrmul"],
-        "normalize_z": asked["normalize_latents"],
-    }
-
-
-def _depth(asked: Mapping[str, Any]) -> int:
-    return size(asked, "mapping_layers", 0, _MAX_LAYERS)
 
 
 def _synthesis_config(
@@ -141,33 +127,15 @@ def _blur(taps: Any) -> Any:
     return None if not taps or (one and math.isfinite(taps[0]) and taps[0]) else taps
 
 
-def _truncation(own: Mapping[str, Any], arrays: Mapping[str, Array]) -> dict[str, Any]:
+def _truncation(given: Mapping[str, Any], arrays: Mapping[str, Array]) -> dict[str, Any]:
     """psi and cutoff of a plain run. Here a cutoff of None or 0 is no truncation at all."""
-    psi, cutoff = own["truncation_psi"], own["truncation_cutoff"]
+    psi, cutoff = given["truncation_psi"], given["truncation_cutoff"]
     has_w_avg = "mapping.w_avg" in arrays
     if cutoff is not None:
-        cutoff = size(own, "truncation_cutoff", -(2**20), 2**20)
+        cutoff = size(given, "truncation_cutoff", -(2**20), 2**20)
     if psi is None or cutoff is None or cutoff <= 0 or not has_w_avg:
         return {"psi": 1.0, "cutoff": None, "has_w_avg": has_w_avg}
     return {"psi": psi, "cutoff": cutoff if psi != 1 else None, "has_w_avg": has_w_avg}
-
-
-def _centre(network: Network) -> Named:
-    taken = Taken(network)
-    if "dlatent_avg" in network.variables:
-        yield "mapping.w_avg", taken.take("dlatent_avg")
-    taken.drop("lod")
-    taken.finish()
-
-
-def _mapping_arrays(mapping: Network, asked: Mapping[str, Any]) -> Named:
-    taken = Taken(mapping)
-    if asked["label_size"]:
-        yield "mapping.embed.weight", taken.take("LabelConcat/weight").T
-    for i in range(_depth(asked)):
-        yield f"mapping.fc{i}.weight", taken.take(f"Dense{i}/weight").T
-        yield f"mapping.fc{i}.bias", taken.take(f"Dense{i}/bias")
-    taken.finish()
 
 
 def _synthesis_arrays(synthesis: Network, given: Mapping[str, Any], drawn: Stage) -> Named:

@@ -1,9 +1,11 @@
-"""StyleGAN2 of the TensorFlow program (`G_main`), its configurations b to f.
+"""StyleGAN2 of the TensorFlow programs (`G_main`): stylegan2, configurations b to f, and ADA's.
 
 Variables are renamed and turned for the modules of `network.stylegan2`. What differs from the
 PyTorch programs is said in the configuration: weights that are scaled before demodulation,
-classes that join z before both are normalised, a truncation by default, and for the networks
-that grow (`G_synthesis_stylegan_revised`, configurations b to d) the stage that they were saved in.
+a truncation by default, in the first program classes that join z before both are normalised, and
+for the networks that grow (`G_synthesis_stylegan_revised`, configurations b to d) the stage that
+they were saved in. stylegan2-ada has a synthesis function of its own (`G_synthesis`), with clamps
+and without growth.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,11 +16,13 @@ import numpy as np
 
 from nonesuch.errors import UnsupportedCheckpoint
 from nonesuch_export.checkpoint.tensorflow.growing import Named, resolutions, turned
-from nonesuch_export.checkpoint.tensorflow.record import Network, Taken, resolution, shown, size
+from nonesuch_export.checkpoint.tensorflow.record import Network, Taken, resolution, shown
 from nonesuch_export.checkpoint.tensorflow.stage import Stage, stage
+from nonesuch_export.checkpoint.tensorflow.styled import centre, mapping_arrays, mapping_config
 from nonesuch_export.checkpoint.tensors import Array
 
 _GROWING = "G_synthesis_stylegan_revised"
+_ADA = "G_synthesis"
 
 # Every argument of the build functions with its default. A generator hands its own on to its
 # components, so all three know all of them.
@@ -55,8 +59,14 @@ _DEFAULTS: dict[str, Any] = {
     "randomize_noise": True,
     "fused_modconv": True,
 }
-_MAX_LAYERS = 64  # of the mapping network
-_MAX_WIDTH = 65536  # of latents and labels
+# What only stylegan2-ada's functions know.
+_ADA_DEFAULTS = {
+    "use_noise": True,
+    "conv_clamp": None,
+    "label_fmaps": None,  # what the stored weights say, and so the next
+    "fmap_const": None,
+    "num_fp16_res": 0,  # float32 is computed
+}
 
 Parts = tuple[str, dict[str, Any], dict[str, Array], list[str]]
 
@@ -67,21 +77,24 @@ class _Built:
 
     given: Mapping[str, Any]  # the arguments in force
     grows: bool
+    ada: bool
     drawn: Stage
 
 
 def convert(network: Network) -> Parts:
     """Family, configuration, arrays and remarks of a generator built by `G_main`."""
     mapping = network.component("mapping", "G_mapping")
-    synthesis = network.component("synthesis", "G_synthesis_stylegan2", _GROWING)
+    synthesis = network.component("synthesis", "G_synthesis_stylegan2", _GROWING, _ADA)
     built = _built(network, mapping, synthesis)
+    embedding = "LabelEmbed" if built.ada else "LabelConcat"
     arrays = {
-        **dict(_mapping_arrays(Taken(mapping), built.given)),
+        **dict(mapping_arrays(Taken(mapping), built.given, embedding)),
         **dict(_synthesis_arrays(Taken(synthesis), built)),
-        **dict(_centre(Taken(network))),
+        **dict(centre(Taken(network))),
     }
     config = {
-        **_mapping_config(built.given, arrays),
+        **mapping_config(built.given, arrays),
+        **_classes(built, arrays),
         **_synthesis_config(built, arrays),
         **_truncation(built, arrays),
     }
@@ -90,16 +103,16 @@ def convert(network: Network) -> Parts:
 
 def _built(network: Network, mapping: Network, synthesis: Network) -> _Built:
     """A generator hands its own arguments to its components in every run, over theirs."""
-    given = dict(_DEFAULTS)
+    grows, ada = synthesis.build_func == _GROWING, synthesis.build_func == _ADA
+    given = _DEFAULTS | (_ADA_DEFAULTS if ada else {})
     for part in (mapping, synthesis, network):
         given = part.arguments(given)
-    grows = synthesis.build_func == _GROWING
     full, lods = resolution(given), (network.variables.get("lod"), synthesis.variables.get("lod"))
     if not grows or given["structure"] == "fixed":  # these never read it
         lods = (None, None)
     if grows:
         given["architecture"] = "orig"
-    return _Built(given, grows, stage(full, *lods))
+    return _Built(given, grows, ada, stage(full, *lods))
 
 
 def _remarks(given: Mapping[str, Any]) -> Iterator[str]:
@@ -107,21 +120,12 @@ def _remarks(given: Mapping[str, Any]) -> Iterator[str]:
         yield f"trained with activations in {shown(given['dtype'])}: float32 is computed"
 
 
-def _mapping_config(given: Mapping[str, Any], arrays: Mapping[str, Array]) -> dict[str, Any]:
-    classes = size(given, "label_size", 0, _MAX_WIDTH)
-    latents = size(given, "latent_size", 1, _MAX_WIDTH)
-    layers = size(given, "mapping_layers", 0, _MAX_LAYERS)
-    return {
-        "z_dim": latents,
-        "c_dim": classes,
-        "w_dim": size(given, "dlatent_size", 1, _MAX_WIDTH),
-        "embed_width": latents if classes else 0,
-        "label_concat": classes > 0,
-        "normalize_z": given["normalize_latents"],
-        "mapping_widths": [len(arrays[f"mapping.fc{i}.bias"]) for i in range(layers)],
-        "mapping_activation": given["mapping_nonlinearity"],
-        "lr_multiplier": given["mapping_lrmul"],
-    }
+def _classes(built: _Built, arrays: Mapping[str, Array]) -> dict[str, Any]:
+    """How classes enter: in the first program they join z before both are normalised as one."""
+    embed = arrays.get("mapping.embed.weight")
+    if embed is None:
+        return {"embed_width": 0, "label_concat": False}
+    return {"embed_width": len(embed), "label_concat": not built.ada}
 
 
 def _synthesis_config(built: _Built, arrays: Mapping[str, Array]) -> dict[str, Any]:
@@ -131,7 +135,8 @@ def _synthesis_config(built: _Built, arrays: Mapping[str, Array]) -> dict[str, A
         "channels": given["num_channels"],
         "architecture": given["architecture"],
         "activation": given["nonlinearity"],
-        "conv_clamp": None,
+        "conv_clamp": given.get("conv_clamp"),
+        "use_noise": given.get("use_noise", True),
         "kernel_size": 3,
         "equalized": True,
         "widths": [len(arrays[f"synthesis.b{r}.conv1.bias"]) for r in resolutions(drawn)],
@@ -163,47 +168,37 @@ def _truncation(built: _Built, arrays: Mapping[str, Array]) -> dict[str, Any]:
     return {"psi": psi, "cutoff": cutoff, "has_w_avg": has_w_avg}
 
 
-def _centre(taken: Taken) -> Named:
-    taken.drop("lod")
-    if taken.has("dlatent_avg"):
-        yield "mapping.w_avg", taken.take("dlatent_avg")
-    taken.finish()
-
-
-def _mapping_arrays(taken: Taken, given: Mapping[str, Any]) -> Named:
-    if size(given, "label_size", 0, _MAX_WIDTH):
-        yield "mapping.embed.weight", taken.take("LabelConcat/weight").T
-    for i in range(size(given, "mapping_layers", 0, _MAX_LAYERS)):
-        yield f"mapping.fc{i}.weight", taken.take(f"Dense{i}/weight").T
-        yield f"mapping.fc{i}.bias", taken.take(f"Dense{i}/bias")
-    taken.finish()
-
-
 def _synthesis_arrays(taken: Taken, built: _Built) -> Named:
     constant = taken.take("4x4/Const/const")  # [1, C, 4, 4]
     yield "synthesis.b4.const", constant.reshape(constant.shape[1:])
-    for index, r in enumerate(resolutions(built.drawn)):
-        block, there = f"synthesis.b{r}", f"{r}x{r}"
-        if index:
-            yield from _convolution(taken, f"{there}/Conv0_up", 2 * index - 1, f"{block}.conv0")
-        name = "Conv1" if index else "Conv"
-        yield from _convolution(taken, f"{there}/{name}", 2 * index, f"{block}.conv1")
-        if index and built.given["architecture"] == "resnet":
-            yield f"{block}.skip.weight", turned(taken.take(f"{there}/Skip/weight"))
+    for index, (there, name) in enumerate(_layers(built.drawn)):
+        yield from _convolution(taken, there, name)
+        if built.given.get("use_noise", True):
+            yield f"{name}.noise_strength", taken.take(f"{there}/noise_strength")
+            stored = taken.take(f"noise{index}")  # [1, 1, r, r]
+            yield f"{name}.noise_const", stored.reshape(stored.shape[2:])
+    if built.given["architecture"] == "resnet":
+        for r in resolutions(built.drawn)[1:]:
+            yield f"synthesis.b{r}.skip.weight", turned(taken.take(f"{r}x{r}/Skip/weight"))
     yield from _colours(taken, built)
     if built.grows:
         _drop_dead(taken, built.drawn)
     taken.finish()
 
 
-def _convolution(taken: Taken, there: str, noise: int, name: str) -> Named:
+def _layers(drawn: Stage) -> Iterator[tuple[str, str]]:
+    """Where each layer's variables lie and what it is called here, in the order of the noises."""
+    yield "4x4/Conv", "synthesis.b4.conv1"
+    for r in resolutions(drawn)[1:]:
+        yield f"{r}x{r}/Conv0_up", f"synthesis.b{r}.conv0"
+        yield f"{r}x{r}/Conv1", f"synthesis.b{r}.conv1"
+
+
+def _convolution(taken: Taken, there: str, name: str) -> Named:
     weight = taken.take(f"{there}/weight")
     # TensorFlow's up-sampling turns the kernel round before it transposes the convolution.
     yield f"{name}.weight", turned(weight[::-1, ::-1] if there.endswith("_up") else weight)
     yield from _style(taken, there, name)
-    yield f"{name}.noise_strength", taken.take(f"{there}/noise_strength")
-    stored = taken.take(f"noise{noise}")  # [1, 1, r, r]
-    yield f"{name}.noise_const", stored.reshape(stored.shape[2:])
 
 
 def _style(taken: Taken, there: str, name: str) -> Named:
