@@ -22,8 +22,6 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import grpc
-
 
 def printable(text: str) -> str:
     """`text` with escapes for what could steer a terminal, ends of lines among it."""
@@ -104,11 +102,11 @@ class RemoteError(ServerError):
     exit_status = 1
 
 
-_BY_STATUS: dict[grpc.StatusCode, type[NonesuchError]] = {
-    grpc.StatusCode.INVALID_ARGUMENT: InvalidRequest,
-    grpc.StatusCode.NOT_FOUND: ModelNotFound,
-    grpc.StatusCode.UNAVAILABLE: ServerUnreachable,
-    grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineExceeded,
+_BY_STATUS: dict[str, type[NonesuchError]] = {  # by the name of gRPC's status code
+    "INVALID_ARGUMENT": InvalidRequest,
+    "NOT_FOUND": ModelNotFound,
+    "UNAVAILABLE": ServerUnreachable,
+    "DEADLINE_EXCEEDED": DeadlineExceeded,
 }
 
 # Triton names the ensemble before the words of one of its steps.
@@ -121,10 +119,12 @@ def translated(url: str, timeout_s: float | None = None) -> Iterator[None]:
 
     timeout_s is the deadline that was given, for the message.
     """
+    import grpc  # here: it is large, and most who import an error never ask a server
+
     try:
         yield
     except grpc.RpcError as exc:
-        kind = _BY_STATUS.get(exc.code(), RemoteError)
+        kind = _BY_STATUS.get(exc.code().name, RemoteError)
         said = _ENSEMBLE.sub("", exc.details() or exc.code().name.lower())
         if kind is DeadlineExceeded and timeout_s is not None:
             said = f"no answer within {timeout_s:g} s, give it longer or ask for less at once"

@@ -4,12 +4,15 @@ import tomllib
 from pathlib import Path
 from types import ModuleType
 
+import pytest
 from tests.client.shell import python
 
 import nonesuch
 
 
 def test_all_names_what_is_public() -> None:
+    for name in nonesuch.__all__:
+        assert getattr(nonesuch, name)  # comes on first use
     public = [
         name
         for name, value in vars(nonesuch).items()
@@ -24,6 +27,17 @@ def test_the_version_is_that_of_the_distribution() -> None:
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8"))
 
     assert nonesuch.__version__ == project["project"]["version"]
+
+
+def test_an_error_is_there_without_grpc() -> None:
+    run = python("import sys; from nonesuch import NonesuchError; print(*sys.modules)")
+
+    assert not {name.partition(".")[0] for name in run.stdout.split()} & {"grpc", "PIL", "numpy"}
+
+
+def test_a_name_that_is_not_there_is_an_ordinary_error() -> None:
+    with pytest.raises(AttributeError, match="module 'nonesuch' has no attribute 'Pictures'"):
+        _ = nonesuch.Pictures  # type: ignore[attr-defined]
 
 
 def test_the_client_loads_nothing_heavy_and_none_of_the_other_packages() -> None:
