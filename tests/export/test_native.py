@@ -11,7 +11,7 @@ from tests.conftest import Golden
 from tests.export.forge import shaped
 from tests.export.test_network import SMALL
 
-from nonesuch.errors import CheckpointError, ExportError
+from nonesuch.errors import CheckpointError, ExportError, UnsupportedCheckpoint
 from nonesuch_export import network
 from nonesuch_export.checkpoint import native, read
 
@@ -94,4 +94,13 @@ def test_a_truncated_file_is_refused(tmp_path: Path, share: float) -> None:
     path.write_bytes(whole[: int(len(whole) * share)])
 
     with pytest.raises(CheckpointError, match="damaged"):
+        read(path)
+
+
+def test_another_programs_file_is_not_called_damaged(tmp_path: Path) -> None:
+    header = json.dumps({"w": {"dtype": "BF16", "shape": [1], "data_offsets": [0, 2]}}).encode()
+    path = tmp_path / "diffusion.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(2))
+
+    with pytest.raises(UnsupportedCheckpoint, match="not written by nonesuch"):
         read(path)

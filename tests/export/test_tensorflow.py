@@ -1,6 +1,7 @@
 """Pickles of the TensorFlow programs are read however they were saved, and only as data."""
 
 import pickle
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ from tests.export import forge_tensorflow as forge
 from tests.export.test_stylegan2tf import SMALL
 
 from nonesuch.errors import CheckpointError, UnsafeCheckpoint, UnsupportedCheckpoint
-from nonesuch_export.checkpoint import Checkpoint, read
+from nonesuch_export.checkpoint import Checkpoint, read, tensorflow
+from nonesuch_export.checkpoint.source import Bounded
+from nonesuch_export.checkpoint.unpickle import load
 
 
 def _read(tmp_path: Path, blob: bytes) -> Checkpoint:
@@ -207,3 +210,19 @@ def test_a_truncated_file_is_refused_wherever_it_was_cut(tmp_path: Path) -> None
     for share in (0.01, 0.3, 0.7, 0.999):
         with pytest.raises(CheckpointError, match="damaged or cut short"):
             _read(tmp_path, whole[: int(len(whole) * share)])
+
+
+def test_bytes_written_as_text_are_decoded_only_where_they_are_read() -> None:
+    """Protocol 2 writes a weight as a text that is half as long again."""
+    large = np.random.default_rng(0).standard_normal((1024, 1024)).astype(np.float32)
+    nets = [forge.network(name, "G_dance", {}, {"w": large}) for name in ("G", "D", "Gs")]
+    blob = forge.pickled([*nets], protocol=2)
+    tracemalloc.start()
+    try:
+        root = load(Bounded(blob), tensorflow.NAMES)
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+
+        np.testing.assert_array_equal(root[2].state["variables"][0][1].value, large)
+        assert tracemalloc.get_traced_memory()[1] < 5 * large.nbytes  # of one, not three
+    finally:
+        tracemalloc.stop()

@@ -48,11 +48,11 @@ def read(path: Path) -> Parts:
             raise ValueError(f"a header of {start - 8} bytes")
         header = json.loads(bytes(file[8:start]))
         described = header.pop("__metadata__", {}).get(_KEY)
+        if not isinstance(described, str):  # said first: others hold what our files never do
+            raise UnsupportedCheckpoint("the safetensors file was not written by nonesuch-export")
         arrays = dict(_arrays(header, file[start:]))
     except (AttributeError, LookupError, TypeError, ValueError, RecursionError) as exc:
         raise CheckpointError(f"the safetensors file is damaged: {str(exc)[:120]}") from exc
-    if not isinstance(described, str):
-        raise UnsupportedCheckpoint("the safetensors file was not written by nonesuch-export")
     family, config, words = _description(described)
     return family, config, arrays, words
 

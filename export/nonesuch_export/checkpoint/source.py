@@ -60,6 +60,36 @@ class Bounded:
         return self._place
 
 
+class Text:
+    """A long text of a pickle, decoded once and only if it is asked for.
+
+    No name or value is that long: it is source code, which nobody reads, or bytes, which
+    protocol 2 and Python 2 write as a text of one character a byte.
+    """
+
+    __slots__ = ("_bytes", "_raw")
+
+    def __init__(self, raw: memoryview, encoding: str) -> None:
+        self._raw = raw
+        self._bytes = raw if encoding == "latin-1" else None
+
+    def __len__(self) -> int:
+        return len(self._raw)
+
+    def encoded(self) -> memoryview:
+        """The bytes that the characters stand for; raises ValueError where they are none."""
+        if self._bytes is None:
+            text = str(self._raw, "utf-8", "surrogatepass")
+            self._bytes = memoryview(text.encode("latin-1"))
+        return self._bytes
+
+
+def text(source: Bounded, size: int, encoding: str) -> str | Text:
+    """The next `size` bytes as a text."""
+    raw = source.take(size)
+    return str(raw, encoding, "surrogatepass") if size <= _SHORT else Text(raw, encoding)
+
+
 def view(source: BinaryIO | bytes) -> memoryview:
     """All that follows in a file, or bytes, read-only; raises CheckpointError for an empty file."""
     if isinstance(source, bytes):

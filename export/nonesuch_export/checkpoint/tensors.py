@@ -6,13 +6,14 @@ A torch storage nested in a pickle is a container of its own: five pickles, then
 
 import math
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nonesuch.errors import CheckpointError
-from nonesuch_export.checkpoint.source import Bounded
+from nonesuch_export.checkpoint.source import Bounded, Text
 from nonesuch_export.checkpoint.unpickle import Make, Name, load
 
 Array = NDArray[Any]
@@ -68,12 +69,13 @@ class Described:
         return np.frombuffer(blob, self.dtype)
 
 
-def storage(blob: bytes | memoryview) -> Storage:
+def storage(blob: bytes | memoryview | Text) -> Storage:
     """The elements of one nested torch storage.
 
     Raises CheckpointError where the container is damaged, UnsafeCheckpoint where one of its
     pickles names more than a storage type.
     """
+    blob = blob.encoded() if isinstance(blob, Text) else blob
     if not isinstance(blob, bytes | memoryview):
         raise CheckpointError("a torch storage is no byte string")
     stream = Bounded(blob, _STEPS)
@@ -150,6 +152,8 @@ class DType:
 
 def _bytes(raw: Any) -> Any:
     """What a buffer of elements is; Python 2 wrote byte strings that arrive as text."""
+    if isinstance(raw, Text):
+        return raw.encoded()
     return raw.encode("latin-1") if isinstance(raw, str) else raw
 
 
@@ -159,18 +163,22 @@ def scalar(dtype: DType, raw: bytes) -> Any:
 
 
 class NumpyArray:
-    """Stand-in for a numpy array; `value` is the array once its state has come."""
-
-    value: Array = np.zeros(0)
+    """Stand-in for a numpy array."""
 
     def __init__(self, *_: Any) -> None:
         """Take what `_reconstruct` gets: the class, a shape and a type, all to be replaced."""
+        self._state: Any = (1, 0, DType("f4"), False, b"")
 
     def build(self, state: Any) -> None:
         """Take numpy's state tuple (version, shape, dtype, is_fortran, bytes)."""
-        _, shape, dtype, fortran, raw = state
+        self._state = state
+
+    @cached_property
+    def value(self) -> Array:
+        """The array, made on first use; raises as numpy does if the state is none of an array."""
+        _, shape, dtype, fortran, raw = self._state
         flat = np.frombuffer(_bytes(raw), dtype.value)
-        self.value = flat.reshape(shape, order="F" if fortran else "C")
+        return flat.reshape(shape, order="F" if fortran else "C")
 
 
 def from_buffer(

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, BinaryIO, Protocol, cast, runtime_checkable
 
 from nonesuch.errors import CheckpointError, UnsafeCheckpoint
-from nonesuch_export.checkpoint.source import Bounded
+from nonesuch_export.checkpoint.source import Bounded, Text, text
 
 Make = Callable[..., Any]
 
@@ -72,6 +72,16 @@ def plain(keys: Iterable[Any]) -> list[Any]:
         if not simple and not (isinstance(key, int) and abs(key) < _LARGEST_KEY):
             raise TypeError(f"a {type(key).__name__} is a key or a member of a set")
     return found
+
+
+def shown(value: Any) -> str:
+    """A value of a pickle for a message; never the repr of something large."""
+    if isinstance(value, str):
+        return repr(value[:60])
+    simple = isinstance(value, int | float | None)
+    if isinstance(value, list) and len(value) <= 4:
+        simple = all(isinstance(v, int | float) for v in value)
+    return repr(value)[:60] if simple else f"a {type(value).__name__}"
 
 
 def _brief(exc: BaseException) -> str:
@@ -169,7 +179,7 @@ class _Machine:
                 self._stream.spend(len(arg))
             elif isinstance(arg, str):
                 self._stream.spend(0, len(arg))
-            elif isinstance(arg, bytes | memoryview):
+            elif isinstance(arg, bytes | memoryview | Text):
                 self._stream.spend(min(len(arg), _NESTED_STEPS))
         self.stack.append(name.make(*args))
 
@@ -228,9 +238,9 @@ _STEPS: dict[str, Callable[[_Machine, Any], None]] = {
 }
 
 
-def _text(stream: Bounded) -> str:
-    """A byte string of Python 2, decoded as latin-1: a character a byte."""
-    return str(stream.take(pickletools.read_uint4(cast(BinaryIO, stream))), "latin-1")
+def _text(read_size: Callable[[BinaryIO], int], encoding: str) -> Callable[[Bounded], str | Text]:
+    """What reads a text behind its size in bytes."""
+    return lambda stream: text(stream, read_size(cast(BinaryIO, stream)), encoding)
 
 
 def _line(stream: Bounded) -> str:
@@ -249,7 +259,9 @@ def _decoder(opcode: pickletools.OpcodeInfo) -> Callable[[Any], Any] | None:
 
 _DECODERS: dict[str, Callable[[Any], Any]] = {
     "BYTEARRAY8": pickletools.read_bytes8,  # not a copy
-    "BINSTRING": _text,
+    "BINSTRING": _text(pickletools.read_uint4, "latin-1"),  # of Python 2
+    "BINUNICODE": _text(pickletools.read_uint4, "utf-8"),
+    "BINUNICODE8": _text(pickletools.read_uint8, "utf-8"),
     "GLOBAL": lambda stream: f"{_line(stream)} {_line(stream)}",
     "INST": lambda stream: f"{_line(stream)} {_line(stream)}",
 }
@@ -262,6 +274,11 @@ def _dict(items: Any = ()) -> dict[Any, Any]:
     return dict(zip(plain(key for key, _ in pairs), (value for _, value in pairs), strict=True))
 
 
+def _encoded(text: str | Text, *_: Any) -> bytes | Text:
+    """Bytes, as protocol 2 writes them; those that are long stay a text until they are needed."""
+    return text if isinstance(text, Text) else text.encode("latin-1")
+
+
 # Containers that a pickle makes by name.
 CONTAINERS: dict[str, Make] = {
     "collections.OrderedDict": _dict,
@@ -271,5 +288,5 @@ CONTAINERS: dict[str, Make] = {
     "builtins.set": lambda items=(): set(plain(items)),
     "__builtin__.dict": _dict,  # what protocol 2 calls it
     "__builtin__.set": lambda items=(): set(plain(items)),
-    "_codecs.encode": lambda text, *_: text.encode("latin-1"),  # of bytes, in protocol 2
+    "_codecs.encode": _encoded,
 }

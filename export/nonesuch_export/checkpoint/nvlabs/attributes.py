@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nonesuch.errors import UnsupportedCheckpoint
-from nonesuch_export.checkpoint.nvlabs.module import Module, shown
+from nonesuch_export.checkpoint.nvlabs.module import Module
 from nonesuch_export.checkpoint.tensors import Array
+from nonesuch_export.checkpoint.unpickle import shown
 
 # Of the authors' activations; those that halve a signal's power make up for it.
 _ACTIVATION_GAINS = {

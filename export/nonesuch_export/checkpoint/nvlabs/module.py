@@ -11,7 +11,7 @@ import numpy as np
 
 from nonesuch.errors import CheckpointError
 from nonesuch_export.checkpoint.tensors import NUMPY_NAMES, TORCH_NAMES, Array, NumpyArray
-from nonesuch_export.checkpoint.unpickle import CONTAINERS, Make
+from nonesuch_export.checkpoint.unpickle import CONTAINERS, Make, shown
 
 _MAX_MODULES = 5_000  # a 1024² generator with its discriminator has some two hundred
 _MAX_DEPTH = 20
@@ -98,14 +98,6 @@ def _array(value: Any) -> Array | None:
     if isinstance(value, NumpyArray):
         value = value.value
     return value if isinstance(value, np.ndarray) else None
-
-
-def shown(value: Any) -> str:
-    """A value of the file for a message; never the repr of something large."""
-    simple = isinstance(value, str | int | float | bool | None)
-    if isinstance(value, list) and len(value) <= 4:
-        simple = all(isinstance(v, int | float) for v in value)
-    return repr(value)[:60] if simple else f"a {type(value).__name__}"
 
 
 NAMES: dict[str, Make] = {

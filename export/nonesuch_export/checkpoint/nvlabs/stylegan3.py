@@ -19,8 +19,9 @@ from nonesuch_export.checkpoint.nvlabs.attributes import (
     refuse_unknown,
     sizes,
 )
-from nonesuch_export.checkpoint.nvlabs.module import Module, shown
+from nonesuch_export.checkpoint.nvlabs.module import Module
 from nonesuch_export.checkpoint.tensors import Array, NumpyArray
+from nonesuch_export.checkpoint.unpickle import shown
 
 _MAPPING_OPTIONS = frozenset({"num_layers", "lr_multiplier", "w_avg_beta"})
 _GENERATOR_OPTIONS = frozenset({

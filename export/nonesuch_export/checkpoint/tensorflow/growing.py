@@ -8,9 +8,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from nonesuch.errors import UnsupportedCheckpoint
-from nonesuch_export.checkpoint.tensorflow.record import Taken, shown
+from nonesuch_export.checkpoint.tensorflow.record import Taken
 from nonesuch_export.checkpoint.tensorflow.stage import Stage
 from nonesuch_export.checkpoint.tensors import Array
+from nonesuch_export.checkpoint.unpickle import shown
 
 Named = Iterator[tuple[str, Array]]
 

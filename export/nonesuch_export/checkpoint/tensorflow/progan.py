@@ -18,9 +18,10 @@ from nonesuch_export.checkpoint.tensorflow.growing import (
     resolutions,
     turned,
 )
-from nonesuch_export.checkpoint.tensorflow.record import Network, Taken, resolution, shown, size
+from nonesuch_export.checkpoint.tensorflow.record import Network, Taken, resolution, size
 from nonesuch_export.checkpoint.tensorflow.stage import Stage, stage
 from nonesuch_export.checkpoint.tensors import Array
+from nonesuch_export.checkpoint.unpickle import shown
 
 # Every argument of the build function with its default.
 _DEFAULTS: dict[str, Any] = {

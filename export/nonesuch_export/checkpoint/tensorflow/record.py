@@ -16,7 +16,7 @@ import numpy as np
 
 from nonesuch.errors import CheckpointError, UnsupportedCheckpoint
 from nonesuch_export.checkpoint.tensors import NUMPY_NAMES, Array, NumpyArray
-from nonesuch_export.checkpoint.unpickle import CONTAINERS, Make
+from nonesuch_export.checkpoint.unpickle import CONTAINERS, Make, shown
 
 _VERSIONS = {"dnnlib": range(2, 6), "tfutil": range(2, 3)}  # of the state, by container
 _MAX_VARIABLES = 2_000  # of one network; a generator for 1024² has some two hundred
@@ -253,14 +253,6 @@ def array(value: Any) -> Array:
     if isinstance(value, NumpyArray):
         value = value.value
     return value if isinstance(value, np.ndarray) else np.zeros(0, np.int8)
-
-
-def shown(value: Any) -> str:
-    """A value of the file for a message; never the repr of something large."""
-    if isinstance(value, str):
-        return repr(value[:60])
-    simple = isinstance(value, int | float | None)
-    return repr(value)[:60] if simple else f"a {type(value).__name__}"
 
 
 NAMES: dict[str, Make] = {

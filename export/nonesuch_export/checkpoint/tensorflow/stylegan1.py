@@ -15,10 +15,11 @@ from nonesuch_export.checkpoint.tensorflow.growing import (
     resolutions,
     turned,
 )
-from nonesuch_export.checkpoint.tensorflow.record import Network, Taken, resolution, shown, size
+from nonesuch_export.checkpoint.tensorflow.record import Network, Taken, resolution, size
 from nonesuch_export.checkpoint.tensorflow.stage import Stage, stage
 from nonesuch_export.checkpoint.tensorflow.styled import centre, mapping_arrays, mapping_config
 from nonesuch_export.checkpoint.tensors import Array
+from nonesuch_export.checkpoint.unpickle import shown
 
 # Every argument of the build functions with its default. A generator hands its own on to its
 # components, so all three know all of them.

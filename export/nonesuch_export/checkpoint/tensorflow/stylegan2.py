@@ -16,10 +16,11 @@ import numpy as np
 
 from nonesuch.errors import UnsupportedCheckpoint
 from nonesuch_export.checkpoint.tensorflow.growing import Named, resolutions, turned
-from nonesuch_export.checkpoint.tensorflow.record import Network, Taken, resolution, shown
+from nonesuch_export.checkpoint.tensorflow.record import Network, Taken, resolution
 from nonesuch_export.checkpoint.tensorflow.stage import Stage, stage
 from nonesuch_export.checkpoint.tensorflow.styled import centre, mapping_arrays, mapping_config
 from nonesuch_export.checkpoint.tensors import Array
+from nonesuch_export.checkpoint.unpickle import shown
 
 _GROWING = "G_synthesis_stylegan_revised"
 _ADA = "G_synthesis"
