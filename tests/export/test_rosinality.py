@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from tests.conftest import GOLDEN
 from tests.export import forge_rosinality as forge
 from tests.export.forge import shaped
+from tests.export.test_graph import Exported
 from tests.export.test_network import SMALL
 from tests.export.test_unpickle import Calls
 
@@ -78,6 +79,40 @@ def test_images_are_the_programs(
     images = authors.synthesize(ws[: len(golden[name])], noise)
 
     np.testing.assert_allclose(images, golden[name], rtol=0, atol=2e-5)
+
+
+@pytest.fixture(scope="module")
+def exported(authors: StyleGAN2, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    return Exported(authors, tmp_path_factory.mktemp("onnx") / "model.onnx")
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("img_psi1_const", {}),
+        ("img_psi07_const", {"psi": [[0.7] * 10]}),
+        ("img_psi05_cut4_const", {"psi": [[0.5] * 4 + [1] * 6]}),
+        ("img_psi1_none", {"noise_scale": [[0] * 9]}),
+        ("img_mix_const", {"mix": [[0] * 3 + [1] * 7]}),
+    ],
+)
+def test_the_engines_images_are_the_programs(
+    exported: Exported, golden: dict[str, NDArray[Any]], name: str, change: dict[str, Any]
+) -> None:
+    rows = [*range(len(golden[name])), 0, 0, 0, 0][:5]  # five in a batch, and one by one
+    second = golden["z"][[1] * 5]
+    changes = {key: np.tile(np.float32(value), (5, 1)) for key, value in change.items()}
+    feeds = exported.feeds(golden["z"][rows], mix_z=second, **changes)
+
+    levels, together = exported.run(feeds)
+    alone = [exported.run({key: v[[i]] for key, v in feeds.items()})[1] for i in range(5)]
+
+    np.testing.assert_allclose(together, golden[name][rows], rtol=0, atol=2e-5)
+    np.testing.assert_allclose(np.concatenate(alone), golden[name][rows], rtol=0, atol=2e-5)
+    if name == "img_psi07_const":
+        difference = np.abs(levels[:2].astype(int) - golden["uint8_psi07_const"])
+        assert difference.max() <= 1
+        assert (difference > 0).mean() <= 0.001
 
 
 @pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
