@@ -17,16 +17,20 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.conftest import GOLDEN
-from tests.export import forge_rosinality
-from tests.export.forge import pickled, shaped
+from tests.export import forge_rosinality, forge_tensorflow
+from tests.export.forge import module, pickled, resaved, shaped
 from tests.export.mutation import damaged, telling
 from tests.export.test_network import SMALL
+from tests.export.test_stylegan2tf import SMALL as TENSORFLOW
 
 from nonesuch_export import network
 from nonesuch_export.checkpoint import native
 
 PLAIN = replace(SMALL, z_dim=20, mapping_widths=(20, 20), conv_clamp=None)
-FORGED = ("protocol-2.pkl", "training.pt", "legacy.pt", "native.safetensors")
+FORGED = (
+    "protocol-2.pkl", "tensorflow-2.pkl", "training.pt", "legacy.pt", "resaved.pt",
+    "native.safetensors",
+)  # fmt: skip
 NAMES = (*sorted(p.name for p in GOLDEN.iterdir() if p.suffix in {".pkl", ".pt"}), *FORGED)
 MOST_BYTES = 2**30
 QUICK, SLOW = 210 // len(NAMES) + 1, 16000 // len(NAMES) + 1  # files of each name
@@ -76,6 +80,9 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Sound]:
     plain, other = shaped(PLAIN), shaped(PLAIN, seed=1)
     saved = forge_rosinality.saved
     (folder / "protocol-2.pkl").write_bytes(pickled(plain, protocol=2))
+    ada = forge_tensorflow.stylegan2(**TENSORFLOW, synthesis_func=forge_tensorflow.ADA)
+    (folder / "tensorflow-2.pkl").write_bytes(forge_tensorflow.pickled(ada, protocol=2))
+    (folder / "resaved.pt").write_bytes(resaved({"G_ema": module(plain)}))
     (folder / "training.pt").write_bytes(saved(forge_rosinality.training(plain, other)))
     (folder / "legacy.pt").write_bytes(saved(forge_rosinality.converted(plain), legacy=True))
     native.write(network.freeze(plain, ""), folder / "native.safetensors")

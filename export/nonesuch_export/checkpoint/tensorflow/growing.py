@@ -1,4 +1,4 @@
-"""What the conversions of Progressive GAN and StyleGAN share: places of layers, colours, leftovers.
+"""What the conversions of networks that grew share: places of layers, colours, leftovers.
 
 Variables of a layer lie under `<resolution>x<resolution>/<layer>`, those that make RGB of the
 layers at resolution / 2^k under `ToRGB_lod<k>`, of which a stage of growth uses one or two.
@@ -60,8 +60,12 @@ def colours(taken: Taken, drawn: Stage, name: str) -> Named:
         yield f"{name}.half_bias", taken.take(f"ToRGB_lod{drawn.level + 1}/bias")
 
 
-def drop_unused(taken: Taken, drawn: Stage) -> None:
-    """Forget the layers beyond the stage, and the colours of stages that are over or to come."""
+def drop_unused(taken: Taken, drawn: Stage, noises: int = 0) -> None:
+    """Forget the layers beyond the stage, and the colours of stages that are over or to come.
+
+    `noises` is how many there are at 4x4; at every further resolution there are two, if any.
+    """
     taken.drop(r"lod|ToRGB_lod\d+/.*")
     for i in range(drawn.resolution.bit_length(), drawn.full.bit_length()):
-        taken.drop(rf"{2**i}x{2**i}/.*|noise({2 * i - 4}|{2 * i - 3})")
+        first = 2 * (i - 3) + noises
+        taken.drop(rf"{2**i}x{2**i}/.*|noise({first}|{first + 1})")

@@ -154,7 +154,7 @@ def _synthesis_arrays(synthesis: Network, given: Mapping[str, Any], drawn: Stage
             yield f"{name}.affine.weight", taken.take(f"{place}/StyleMod/weight").T
             yield f"{name}.affine.bias", taken.take(f"{place}/StyleMod/bias")
     yield from colours(taken, drawn, "synthesis.torgb")
-    drop_unused(taken, drawn)
+    drop_unused(taken, drawn, noises=2)
     taken.finish()
 
 

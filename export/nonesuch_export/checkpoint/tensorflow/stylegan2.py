@@ -15,7 +15,13 @@ from typing import Any
 import numpy as np
 
 from nonesuch.errors import UnsupportedCheckpoint
-from nonesuch_export.checkpoint.tensorflow.growing import Named, resolutions, turned
+from nonesuch_export.checkpoint.tensorflow.growing import (
+    Named,
+    drop_unused,
+    remarks,
+    resolutions,
+    turned,
+)
 from nonesuch_export.checkpoint.tensorflow.record import Network, Taken, resolution
 from nonesuch_export.checkpoint.tensorflow.stage import Stage, stage
 from nonesuch_export.checkpoint.tensorflow.styled import centre, mapping_arrays, mapping_config
@@ -99,7 +105,7 @@ def convert(network: Network) -> Parts:
         **_synthesis_config(built, arrays),
         **_truncation(built, arrays),
     }
-    return "stylegan2", config, arrays, [*built.drawn.remarks(), *_remarks(built.given)]
+    return "stylegan2", config, arrays, list(remarks(built.given, built.drawn))
 
 
 def _built(network: Network, mapping: Network, synthesis: Network) -> _Built:
@@ -114,11 +120,6 @@ def _built(network: Network, mapping: Network, synthesis: Network) -> _Built:
     if grows:
         given["architecture"] = "orig"
     return _Built(given, grows, ada, stage(full, *lods))
-
-
-def _remarks(given: Mapping[str, Any]) -> Iterator[str]:
-    if given["dtype"] != "float32":
-        yield f"trained with activations in {shown(given['dtype'])}: float32 is computed"
 
 
 def _classes(built: _Built, arrays: Mapping[str, Array]) -> dict[str, Any]:
@@ -183,7 +184,7 @@ def _synthesis_arrays(taken: Taken, built: _Built) -> Named:
             yield f"synthesis.b{r}.skip.weight", turned(taken.take(f"{r}x{r}/Skip/weight"))
     yield from _colours(taken, built)
     if built.grows:
-        _drop_dead(taken, built.drawn)
+        drop_unused(taken, built.drawn, noises=1)
     taken.finish()
 
 
@@ -220,10 +221,3 @@ def _colours(taken: Taken, built: _Built) -> Named:
             name = f"synthesis.b{r}.torgb"
             yield f"{name}.weight", turned(taken.take(f"{there}/weight"))
             yield from _style(taken, there, name)
-
-
-def _drop_dead(taken: Taken, drawn: Stage) -> None:
-    """Forget layers beyond the stage, and colours of stages that are over."""
-    taken.drop(r"lod|ToRGB_lod\d+/.*")
-    for i in range(drawn.resolution.bit_length(), drawn.full.bit_length()):
-        taken.drop(rf"{2**i}x{2**i}/(Conv0_up|Conv1)/.*|noise({2 * i - 5}|{2 * i - 4})")
