@@ -1,5 +1,6 @@
 """The authors' pickles are read whole, whatever the options, and what is unknown is refused."""
 
+import argparse
 import functools
 import pickle
 from dataclasses import asdict
@@ -79,6 +80,18 @@ def test_networks_that_torch_saved_anew_are_read(
     assert found.digest() == pickled
     assert found.provenance.format == "nvlabs"
     assert ["one network alone" in remark for remark in found.provenance.remarks] == [True] * alone
+
+
+def test_what_stands_beside_the_networks_does_not_matter(tmp_path: Path) -> None:
+    beside: dict[str, Any] = {
+        "shape": torch.Size([3, 16]),
+        "device": torch.device("cpu"),
+        "args": argparse.Namespace(lr=0.002),
+        "at": tmp_path,
+    }
+    blob = forge.pickled(forge.shaped(SMALL), **beside)
+
+    assert read(_file(tmp_path, blob)).provenance.remarks == ()
 
 
 def test_weights_saved_with_channels_last_are_read_in_their_order(tmp_path: Path) -> None:

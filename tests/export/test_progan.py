@@ -103,6 +103,7 @@ SMALL: dict[str, Any] = {
 _VARIANTS: dict[str, dict[str, Any]] = {
     "fused": {},
     "fused, StyleGAN's program": {"container": "dnnlib"},
+    "fused by a word": {"fused_scale": "auto"},
     "unfused": {"fused_scale": False},
     "unfused, StyleGAN's program": {"fused_scale": False, "container": "dnnlib"},
     "4 pixels": {"resolution": 4},

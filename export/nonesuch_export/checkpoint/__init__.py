@@ -20,7 +20,7 @@ _LONGEST_HEADER = 100_000_000  # bytes, by the format's own rule
 _REPEATED = 3
 _SPARE_BYTES = 256 * 2**20
 # What wrote a pickle shows once it is loaded, so names of all programs are allowed at once.
-_NAMES = nvlabs.NAMES | tensorflow.NAMES
+_NAMES = nvlabs.NAMES | tensorflow.NAMES | torchfile.BESIDE
 
 # What `Provenance.format` says → the files in words, and the families that are read from them.
 FORMATS = {

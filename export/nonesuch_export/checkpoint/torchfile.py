@@ -32,22 +32,29 @@ class Inert:
         """Let the object's attributes go."""
 
 
-_BESIDE = (
-    "argparse.Namespace",
-    "torch.Size",
-    "torch.device",
-    *(f"torch.{name}" for name in ("float16", "bfloat16", "float32", "float64", "int32", "int64")),
-    "pathlib.PosixPath",
-    "pathlib.PurePosixPath",
-    "pathlib.WindowsPath",
-    "pathlib.PureWindowsPath",
+# What stands beside the weights in files of all kinds.
+BESIDE: dict[str, Make] = dict.fromkeys(
+    (
+        "argparse.Namespace",
+        "torch.Size",
+        "torch.device",
+        *(
+            f"torch.{name}"
+            for name in ("float16", "bfloat16", "float32", "float64", "int32", "int64")
+        ),
+        "pathlib.PosixPath",
+        "pathlib.PurePosixPath",
+        "pathlib.WindowsPath",
+        "pathlib.PureWindowsPath",
+    ),
+    Inert,
 )
 _NAMES: dict[str, Make] = {
     **CONTAINERS,
     **NUMPY_NAMES,
     **STORAGE_TYPES,
     **TORCH_NAMES,
-    **dict.fromkeys(_BESIDE, Inert),
+    **BESIDE,
     "easydict.EasyDict": CONTAINERS["collections.OrderedDict"],
 }
 # What a pickle is made of before the places of its storages are known.

@@ -65,14 +65,14 @@ def convert(network: Network) -> Parts:
 def _is_fused(network: Network, given: Mapping[str, Any]) -> bool:
     """Whether up-scaling is fused, by the layers' names, which must be as the argument says."""
     names = {name.split("/")[1] for name in network.variables if name.count("/") == 2}
-    asked = given["fused_scale"]
+    asked = bool(given["fused_scale"])  # as the function takes it
     found = {True: "Conv0_up" in names, False: "Conv0" in names}
     if not any(found.values()):  # 4x4 has no such layer
-        return asked is True
+        return asked
     explicit = "fused_scale" in network.static
-    if all(found.values()) or (explicit and not found.get(asked, False)):
+    if all(found.values()) or (explicit and not found[asked]):
         raise CheckpointError(
-            f"fused_scale is {shown(asked)}, but the up-scaling layers are called "
+            f"fused_scale is {shown(given['fused_scale'])}, but the up-scaling layers are called "
             f"{' and '.join(sorted(names & {'Conv0', 'Conv0_up'}))}"
         )
     return found[True]
