@@ -6,20 +6,20 @@ BIN := $(VENV)/bin
 # torch's own package is the CPU build only at this exact version; see constraints.txt.
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[all]' pytest hypothesis mypy ruff
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[all]' pytest pytest-xdist hypothesis mypy ruff
 	@touch $@
 
 .PHONY: demo test soak lint format bench clean
 
 demo: $(VENV)/ready  ## A checkpoint exported, served by Triton, and shown: out/index.html
 	$(BIN)/nonesuch-export build demo/portraits.safetensors --name portraits \
-	    --directions demo/directions.safetensors --repository build/demo
+	    --directions demo/directions.safetensors --modes 1024 --repository build/demo
 	$(BIN)/nonesuch-server run --repository build/demo --grpc-port 0 --http-port 0 --metrics-port 0 -- \
 	    $(BIN)/python -m demo.show portraits --out out
 
 test: $(VENV)/ready  ## All tests but the slow ones
 	$(BIN)/nonesuch-server prepare
-	$(BIN)/pytest -m 'not slow and not gpu'
+	$(BIN)/pytest -n 2 --dist loadfile -m 'not slow and not gpu'
 
 soak: $(VENV)/ready  ## The slow tests
 	$(BIN)/nonesuch-server prepare

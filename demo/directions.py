@@ -1,10 +1,11 @@
 """The demo's dials: for each attribute a direction in ws, fitted and then measured.
 
-The fit is the general one, least squares on labelled seeds; the labels are the attributes that a
+The fit is the general one, regression on labelled seeds; the labels are the attributes that a
 seed's z stands for, which the demo's latent space knows exactly. What a dial really does to the
 pictures, to its own attribute and to the others, is read off them by the attribute reader.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -13,39 +14,43 @@ from demo import space
 from demo.attributes import ATTRIBUTES, INDEX
 from demo.measure import latents, styles
 from demo.reader import Reader, load
-from demo.train import layer_groups
 from torch import Tensor
 
 from nonesuch.card import Direction
-from nonesuch_export import directions, network
+from nonesuch_export import directions, network, regression
 from nonesuch_export.checkpoint import read
-from nonesuch_export.directions import Directions
+from nonesuch_export.directions import Directions, span
+from nonesuch_export.labels import Labels
 from nonesuch_export.network import Generator
+from nonesuch_export.population import Conditions
 
+# Weights of 2 lead most portraits past the ends of a scale, where no one taught the generator.
+_CAVEATS = dict.fromkeys(("clothes_hue", "background_hue"), "; beyond its ends other colours")
 _FIT = 4096  # seeds
 _LOOKS = 48  # seeds whose pictures are read for each dial
 _PSI = 0.7
 _OTHERS = 3  # largest side effects that are told
-_GROUPS = ("coarse", "middle", "fine")
 
 
 def fit(generator: Generator, model_hash: str) -> Directions:
     """One direction an attribute: a weight of 1 is a standard deviation over random seeds."""
-    z = latents(range(_FIT))
-    w = styles(generator, z)[:, 0]
-    vectors = directions.regress(w.numpy(), space.attributes_of(z).numpy())
-    groups = layer_groups(generator.ws_resolutions)
-    named = tuple(
-        Direction(
-            name=attribute.name,
-            first=groups.index(number),
-            last=len(groups) - 1 - groups[::-1].index(number),
-            about=f"{attribute.low} … {attribute.high}",
-        )
-        for attribute in ATTRIBUTES
-        for number in [_GROUPS.index(attribute.group)]
+    labels = Labels(
+        seeds=tuple(range(_FIT)),
+        names=tuple(INDEX),
+        values=space.attributes_of(latents(range(_FIT))).double().numpy(),
     )
-    return Directions(model_hash=model_hash, named=named, vectors=vectors)
+    spans = {a.name: span(a.group, generator.ws_resolutions) for a in ATTRIBUTES}
+    found = regression.find(generator, model_hash, labels, spans, Conditions())
+    return replace(
+        found,
+        named=tuple(
+            replace(
+                direction,
+                about=f"{attribute.low} … {attribute.high}{_CAVEATS.get(attribute.name, '')}",
+            )
+            for direction, attribute in zip(found.named, ATTRIBUTES, strict=True)
+        ),
+    )
 
 
 def measure(generator: Generator, reader: Reader, found: Directions) -> Directions:
@@ -60,7 +65,7 @@ def measure(generator: Generator, reader: Reader, found: Directions) -> Directio
             _measured(direction, _change(generator, reader, ws, direction, vector))
             for direction, vector in zip(found.named, vectors, strict=True)
         )
-    return Directions(model_hash=found.model_hash, named=named, vectors=found.vectors)
+    return replace(found, named=named)
 
 
 def _change(
@@ -82,13 +87,7 @@ def _measured(direction: Direction, change: Tensor) -> Direction:
     own = INDEX[direction.name]
     others = [i for i in change.abs().argsort(descending=True).tolist() if i != own][:_OTHERS]
     effect = {ATTRIBUTES[i].name: round(change[i].item(), 2) for i in (own, *others)}
-    return Direction(
-        name=direction.name,
-        first=direction.first,
-        last=direction.last,
-        about=direction.about,
-        effect=effect,
-    )
+    return replace(direction, effect=effect)
 
 
 def table(found: Directions) -> str:

@@ -8,7 +8,6 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import fmean
 
 import click
 import torch
@@ -21,8 +20,9 @@ from torch import Tensor
 from nonesuch.command import Parsed
 from nonesuch.errors import InvalidRequest, NonesuchError
 from nonesuch.latents import Seeds, latent, parse_seeds
-from nonesuch_export import checkpoint, network
+from nonesuch_export import checkpoint, clusters, network
 from nonesuch_export.network import Generator
+from nonesuch_export.network.modes import Modes
 
 _LEGIBLE = 0.1  # R² below which an attribute is not really read
 _OUTLIER = 0.10  # a relative difference in diversity that is worth a mark
@@ -126,6 +126,10 @@ class Scale:
     def of(cls, attributes: Tensor, readings: Tensor) -> "Scale":
         return cls(explained(attributes, readings) > _LEGIBLE, readings.std(dim=0))
 
+    def diversity(self, readings: Tensor) -> float:
+        """How much readings [N, A] vary beside these, mean over the legible attributes."""
+        return (readings.std(dim=0) / self.spread)[self.legible].mean().item()
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Figures:
@@ -134,6 +138,7 @@ class Figures:
     psi: float
     portraits: int
     diversity: float  # of generated portraits, mean over the legible attributes
+    diversity_modes: float | None  # the same, truncated towards modes; None where there are none
     accuracies: tuple[Accuracy, ...]
     attributes: tuple[Legibility, ...]
 
@@ -148,14 +153,18 @@ def truncated(z: Tensor, psi: float) -> Tensor:
     return (0.5 + psi * (space.attributes_of(z) - 0.5)).clamp(0, 1)
 
 
-def styles(generator: Generator, z: Tensor, psi: float = 1.0) -> Tensor:
-    """The ws, [N, num_ws, w_dim], of z at psi."""
+def styles(
+    generator: Generator, z: Tensor, psi: float = 1.0, *, modes: Modes | None = None
+) -> Tensor:
+    """The ws, [N, num_ws, w_dim], of z at psi: towards the average w, or the nearest of modes."""
     w_avg = generator.w_avg
     assert generator.mapping is not None  # the demo's generator has both
     assert w_avg is not None
     with torch.inference_mode():
-        w: Tensor = w_avg + psi * (generator.mapping(z) - w_avg)
-    return w[:, None].expand(-1, generator.num_ws, -1)
+        w: Tensor = generator.mapping(z)
+        centre = w_avg if modes is None else modes(w)
+        ws: Tensor = centre + psi * (w[:, None] - centre)
+    return ws.expand(-1, generator.num_ws, -1)
 
 
 def generate(generator: Generator, ws: Tensor) -> Iterator[Tensor]:
@@ -184,7 +193,7 @@ def readings(reader: Reader, pictures: Iterator[Tensor]) -> Tensor:
 def measure(
     generator: Generator, reader: Reader, seeds: Sequence[int], psis: Sequence[float]
 ) -> Iterator[Figures]:
-    """Judge the portraits of two seeds or more at each psi.
+    """Judge the portraits of two seeds or more at each psi; how varied they are, with modes too.
 
     Raises InvalidRequest for fewer, and for a generator that `demo.space` is not the space of.
     """
@@ -196,10 +205,15 @@ def measure(
         drawn = readings(reader, draw(generator, asked))
         shown = readings(reader, generate(generator, styles(generator, z, psi)))
         attributes = tuple(_legibilities(scale, asked, drawn, shown))
+        towards = None
+        if (modes := generator.modes) is not None:
+            ws = styles(generator, z, psi, modes=modes)
+            towards = scale.diversity(readings(reader, generate(generator, ws)))
         yield Figures(
             psi=psi,
             portraits=len(asked),
-            diversity=fmean(one.diversity_generated for one in attributes if one.legible),
+            diversity=scale.diversity(shown),
+            diversity_modes=towards,
             accuracies=tuple(judge(question, asked, drawn, shown) for question in QUESTIONS),
             attributes=attributes,
         )
@@ -273,6 +287,8 @@ def table(figures: Figures) -> Iterator[str]:
         mark = "" if row.legible else "  not read"
         yield f"{row.name:<22}{quality}{spread}{'  *' if row.is_outlier else mark}"
     yield f"{'mean of those read':<42}{figures.diversity:>10.2f}"
+    if figures.diversity_modes is not None:
+        yield f"{'truncated towards modes':<42}{figures.diversity_modes:>10.2f}"
     yield f"* generated and drawn portraits differ in diversity by more than {_OUTLIER:.0%}"
     yield ""
 
@@ -287,17 +303,23 @@ def table(figures: Figures) -> Iterator[str]:
     "--seeds", type=Parsed(parse_seeds), default=parse_seeds("0-999"), metavar="LIST",
     help="Whose portraits are judged.",
 )  # fmt: skip
+@click.option("--modes", type=click.IntRange(2, clusters.MOST), help="Truncate towards these too.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each psi.")
-def main(file: Path, *, psis: tuple[float, ...], seeds: Seeds, as_json: bool) -> None:
+def main(
+    file: Path, *, psis: tuple[float, ...], seeds: Seeds, modes: int | None, as_json: bool
+) -> None:
     """Judge the demo generator in FILE: are its portraits as asked for, and as varied?
 
     \b
     Examples:
       python -m demo.measure demo/portraits.safetensors
       python -m demo.measure demo/portraits.safetensors --psi 0.5 --seeds 0-199 --json
+      python -m demo.measure demo/portraits.safetensors --psi 0.5 --modes 1024
     """
     try:
         generator = network.build(checkpoint.read(file))
+        if modes is not None:
+            generator.modes = clusters.find(generator, modes)
         for figures in measure(generator, load(), seeds, psis):
             click.echo(json.dumps(asdict(figures)) if as_json else "\n".join(table(figures)))
     except NonesuchError as exc:

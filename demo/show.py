@@ -4,14 +4,16 @@ import html
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import click
-from demo.sheets import Sheet
 
-from nonesuch import Client, Format, Mix, Noise, NonesuchError, Picture, Truncation
+from nonesuch import Client, Noise, NonesuchError, Picture, Truncation
 from nonesuch.images import Pixels, encode, save
+from nonesuch.options import RAW
+from nonesuch.sheet import Sheet
 
 _PSI = Truncation(psi=0.7)
 _FACES = range(32)
@@ -34,11 +36,22 @@ class Artist:
 
     def draw(self, seeds: Iterable[int], **settings: Any) -> list[Pixels]:
         """The pixels of some seeds, at psi 0.7 unless the settings say otherwise."""
-        asked = {"truncation": _PSI, "format": Format(name="png"), **settings}
-        pictures: list[Picture] = list(self._client.generate(self._model, seeds, **asked))
-        self.count += len(pictures)
-        self.recipes += [picture.recipe for picture in pictures]
-        return [picture.array() for picture in pictures]
+        asked = {"truncation": _PSI, "format": RAW, **settings}
+        return self._kept(self._client.generate(self._model, seeds, **asked))
+
+    def mix(self, rows: Iterable[int], columns: Iterable[int], layers: str) -> list[Pixels]:
+        """A matrix of style mixing at psi 0.7, row by row."""
+        return self._kept(
+            self._client.mix(self._model, rows, columns, layers=layers, truncation=_PSI)
+        )
+
+    def _kept(self, pictures: Iterable[Picture]) -> list[Pixels]:
+        tiles = []
+        for picture in pictures:
+            self.recipes.append(picture.recipe)
+            tiles.append(picture.array())
+        self.count += len(tiles)
+        return tiles
 
 
 @dataclass(frozen=True)
@@ -72,13 +85,12 @@ def truncation(artist: Artist) -> Shown:
 
 def mixing(artist: Artist) -> Shown:
     sources = artist.draw(_SOURCES)
-    blank = sources[0] * 0 + 250
-    rows = [[blank, *artist.draw(_DESTINATIONS)]]
+    rows: list[list[Pixels | None]] = [[None, *artist.draw(_DESTINATIONS)]]
     beside = ["this, but …"]
     for group in _GROUPS:
+        mixed = iter(artist.mix(_SOURCES, _DESTINATIONS, group))
         for seed, source in zip(_SOURCES, sources, strict=True):
-            mixed = artist.draw(_DESTINATIONS, mix=Mix(seed=seed, layers=group))
-            rows.append([source, *mixed])
+            rows.append([source, *islice(mixed, len(_DESTINATIONS))])
             beside.append(f"{group} of seed {seed}")
     words = (
         "Each picture is the one at the top of its column, but for one group of layers, which "

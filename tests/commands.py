@@ -29,10 +29,18 @@ def page() -> str:
 
 def _sections() -> Iterator[str]:
     for program, group in PROGRAMS.items():
-        for words in ([], *([name] for name in sorted(group.commands))):
+        for words in paths(group):
             yield from (f"## {' '.join([program, *words])}", "", "```")
             yield _help(program, group, words)
             yield from ("```", "")
+
+
+def paths(group: click.Group) -> Iterator[list[str]]:
+    """The words that lead to a group itself and to all its commands."""
+    yield []
+    for name, command in sorted(group.commands.items()):
+        inner = paths(command) if isinstance(command, click.Group) else iter([[]])
+        yield from ([name, *words] for words in inner)
 
 
 def _help(program: str, group: click.Group, words: list[str]) -> str:

@@ -1,7 +1,7 @@
 """What all tests share: the golden files and one Triton that serves them."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from nonesuch_server.listen import Listen
 from nonesuch_server.runtime import Runtime
 
 GOLDEN = Path(__file__).parent / "golden"
+MODES = 5  # of `ada`
 STEMS = ("sg2_uncond_64", "sg2_cond_32", "sg2ada_uncond_32")
 
 
@@ -53,35 +54,45 @@ def golden(request: pytest.FixtureRequest) -> Golden:
 
 def dials(checkpoint: Checkpoint) -> Directions:
     """Two directions of `faces`: its authors gave it none."""
-    vectors = np.random.default_rng(3).standard_normal((2, 64)).astype(np.float32)
+    random = np.random.default_rng(3)
+    vectors, readouts = random.standard_normal((2, 2, 64)).astype(np.float32)
     named = (Direction(name="smile", first=3, last=6), Direction(name="age", first=0, last=9))
-    return Directions(model_hash=checkpoint.digest(), named=named, vectors=vectors)
+    return Directions(
+        model_hash=checkpoint.digest(),
+        named=named,
+        vectors=vectors,
+        readouts=readouts,
+        centre=random.standard_normal(64).astype(np.float32),
+    )
 
 
 @pytest.fixture(scope="session")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model repository with `faces` (64 pixels), `classes` (32, 10 classes) and `ada` (32).
 
-    `faces` has two directions. And `wide`, grey and with so large a w that a whole offset fills
-    more than a JPEG's segment; `cars`, cropped and with an alpha channel; and a small network of
-    each family by its name.
+    `faces` has two directions, `ada` some modes. And `wide`, grey and with so large a w that a
+    whole offset fills more than a JPEG's segment; `cars`, cropped and with an alpha channel;
+    `bricks`, with one too, which tiles; and a small network of each family by its name.
     """
     folder = tmp_path_factory.mktemp("served") / "model_repository"
     for name, stem in zip(("faces", "classes", "ada"), STEMS, strict=True):
         checkpoint = read(GOLDEN / f"{stem}.pkl")
-        named = folder.parent / "directions.safetensors" if name == "faces" else None
-        if named is not None:
+        named = folder.parent / "directions.safetensors"
+        own = (named,) if name == "faces" else ()
+        if own:
             directions.write(dials(checkpoint), named)
-        build(checkpoint, Plan(name=name, repository=folder, directions=named))
+        modes = MODES if name == "ada" else 0
+        build(checkpoint, Plan(name=name, repository=folder, directions=own, modes=modes))
     shape = Config(
         resolution=16, widths=(8, 8, 8), mapping_widths=(2048,), w_dim=2048, z_dim=8, channels=1
     )
     build(network.freeze(shaped(shape), "wide"), Plan(name="wide", repository=folder))
-    shape = Config(
-        resolution=16, widths=(8, 8, 8), mapping_widths=(8,), w_dim=8, z_dim=8, channels=4
-    )
+    shape = replace(shape, mapping_widths=(8,), w_dim=8, channels=4)
     crop = Crop(width=16, height=12)
     build(network.freeze(shaped(shape), "cars"), Plan(name="cars", repository=folder, crop=crop))
+    shape = replace(shape, resolution=32, widths=(8, 8, 8, 8))
+    made = network.freeze(shaped(shape, seed=1), "bricks")
+    build(made, Plan(name="bricks", repository=folder, tile="both"))
     for family in network.FAMILIES:
         made = network.freeze(families.small(family), family)
         build(made, Plan(name=family, repository=folder))

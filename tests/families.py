@@ -82,11 +82,13 @@ This page is written by `python -m tests.families`.
 
 _BELOW = """
 A control is there where the network has what it works on: `c` and `class` where the model is
-conditional, `psi` and `cutoff` where an average w is stored, noise where the layers have it. A
-request that names one that a model lacks is refused with a sentence that says so.
+conditional, `psi`, `cutoff` and `ws` where an average w is stored, `modes` where its card counts
+some, noise where the layers have it. A request that names one that a model lacks is refused with a
+sentence that says so.
 
 Networks that were saved while they grew are exported at the size that they draw. `build --crop
-WIDTHxHEIGHT` cuts a part out of the picture inside the graph, in every family.
+WIDTHxHEIGHT` cuts a part out of the picture inside the graph, in every family. `build --tile
+x|y|both` makes pictures that repeat without a [seam](tiles.md), in every family but StyleGAN3.
 """
 
 

@@ -15,7 +15,7 @@ from tests.test_path import ask
 from tritonclient.grpc import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
-from nonesuch import Client, Format, Mix, Noise, Truncation
+from nonesuch import Client, Codes, Format, Mix, Noise, Truncation
 from nonesuch.card import Card
 from nonesuch.errors import InvalidRequest
 from nonesuch.options import Transform
@@ -26,11 +26,13 @@ from nonesuch_export.network import FAMILIES
 
 RAW = Format(name="raw")
 MOVED = Transform(translate=(0.2, -0.1), rotate=40)
-# A setting for each control, by what the client calls it; ws_offset is the wire's alone.
+# A setting for each control, by what the client calls it.
 OPTIONS: dict[str, dict[str, Any]] = {
     "mix": {"mix": Mix(seed=9, crossover=1)},
     "c": {"class_idx": 1},
     "psi": {"truncation": Truncation(psi=0.3)},
+    "modes": {"truncation": Truncation(psi=0.3, modes=True)},
+    "ws_offset": {"ws_offset": np.full(10, 0.7)},
     "noise_scale": {"noise": Noise(mode="none")},
     "noise_shift": {"noise": Noise(mode="random", seed=3)},
     "transform": {"transform": MOVED},
@@ -55,6 +57,7 @@ def sent(card: Card, control: str) -> dict[str, Any]:
         "mix": {"mix_seed": [[9]], "mix": [[1.0]]},
         "c": {"class": [[1]]},
         "psi": {"psi": [[0.3]], "cutoff": [[-1]]},
+        "modes": {"modes": [[1]]},
         "ws_offset": {"ws_offset": np.full((1, card.num_ws or 1, card.w_dim or 1), 0.7)},
         "noise_scale": {"noise_scale": [[0.0]]},
         "noise_shift": {"noise_seed": [[3]]},
@@ -64,7 +67,7 @@ def sent(card: Card, control: str) -> dict[str, Any]:
 
 
 @pytest.mark.triton
-@pytest.mark.parametrize("control", ["ws_offset", *OPTIONS])
+@pytest.mark.parametrize("control", OPTIONS)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_control_changes_the_picture_or_is_refused(
     triton: InferenceServerClient, client: Client, family: str, control: str
@@ -149,6 +152,20 @@ def test_a_transform_that_is_none_is_refused(
 def test_without_a_w_there_is_no_mapping_to_serve(repository: Path) -> None:
     assert not (repository / "progan_mapping").exists()
     assert (repository / "stylegan1_mapping").is_dir()
+
+
+@pytest.mark.triton
+@pytest.mark.parametrize("family", sorted(set(FAMILIES) - {"progan"}))
+def test_w_of_a_seed_is_drawn_as_the_seed_is(client: Client, family: str) -> None:
+    w = client.map(family, range(5), class_idx=1)
+    codes = Codes(ws=w, model=family, model_hash=client.info(family).model_hash)
+
+    of_codes = client.generate_each(family, codes.samples(), format=RAW)
+
+    plain = Truncation(psi=1.0)
+    of_seeds = client.generate(family, range(5), class_idx=1, truncation=plain, format=RAW)
+    for one, other in zip(of_codes, of_seeds, strict=True):
+        assert np.abs(one.array().astype(int) - other.array()).max() <= 1
 
 
 @pytest.mark.triton

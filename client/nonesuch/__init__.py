@@ -6,6 +6,8 @@
         for picture in client.generate("portraits", range(16), truncation=Truncation(psi=0.7)):
             ...  # picture.seed, picture.encoded, picture.array(), picture.recipe
 
+`Client.generate_each` takes a `Sample` for each picture instead, with settings of its own.
+
 What is named here stays; all else may change without notice. It is imported on first use: who
 only needs an error or a name need not load gRPC.
 """
@@ -17,10 +19,12 @@ if typing.TYPE_CHECKING:
     from nonesuch.aio import AsyncClient
     from nonesuch.card import Card
     from nonesuch.client import Client
+    from nonesuch.codes import Codes
     from nonesuch.errors import InvalidRequest, NonesuchError
     from nonesuch.images import Picture, grid
     from nonesuch.latents import parse_seeds
-    from nonesuch.options import Format, Mix, Noise, Truncation
+    from nonesuch.morph import Morph
+    from nonesuch.options import Format, Mix, Noise, Sample, Transform, Truncation
 
 __version__ = "0.1.0"
 
@@ -28,12 +32,16 @@ __all__ = [
     "AsyncClient",
     "Card",
     "Client",
+    "Codes",
     "Format",
     "InvalidRequest",
     "Mix",
+    "Morph",
     "Noise",
     "NonesuchError",
     "Picture",
+    "Sample",
+    "Transform",
     "Truncation",
     "grid",
     "parse_seeds",
@@ -43,7 +51,9 @@ _HOMES = {
     "AsyncClient": "aio",
     "Card": "card",
     "Client": "client",
-    **dict.fromkeys(("Format", "Mix", "Noise", "Truncation"), "options"),
+    "Codes": "codes",
+    "Morph": "morph",
+    **dict.fromkeys(("Format", "Mix", "Noise", "Sample", "Transform", "Truncation"), "options"),
     **dict.fromkeys(("InvalidRequest", "NonesuchError"), "errors"),
     **dict.fromkeys(("Picture", "grid"), "images"),
     "parse_seeds": "latents",

@@ -29,6 +29,7 @@ class Card:
     width: int  # pixels
     channels: int  # 1, 3 or 4
     crop: str | None = None  # WIDTHxHEIGHT+LEFT+TOP that was cut out of the network's picture
+    tile: str | None = None  # axes along which pictures repeat without a seam: "x", "y" or "both"
     z_dim: int
     w_dim: int
     c_dim: int  # 0 = unconditional
@@ -41,6 +42,7 @@ class Card:
     directions_hash: str | None = None  # SHA-256 over names, rows and vectors
     psi: float = 1.0  # recommended truncation, used where a request names none
     cutoff: int | None = None  # recommended; None = all rows of ws
+    modes: int = 0  # centres of w for truncation in each group of layers; 0 = none
     max_batch: int  # samples in one request at most
     model_hash: str  # SHA-256 over configuration and weights, whatever file they came in
     source_sha256: str  # SHA-256 of the checkpoint file

@@ -3,27 +3,35 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence, Sized
 from itertools import islice
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, Unpack
 
 import grpc
+import numpy as np
+from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2_grpc
 
-from nonesuch import protocol, wire
+from nonesuch import mapping, protocol, wire
 from nonesuch.card import Card
+from nonesuch.codes import Codes
 from nonesuch.errors import NonesuchError, translated
 from nonesuch.images import Picture
 from nonesuch.latents import Seeds
+from nonesuch.matrix import matrix
+from nonesuch.morph import Frames, Morph
 from nonesuch.options import (
     JPEG,
+    RAW,
     STORED_NOISE,
     ClassWeights,
     Connection,
     Format,
-    Generate,
+    Latent,
     Mix,
     Noise,
+    Sample,
+    Settings,
     Transform,
     Truncation,
 )
@@ -35,16 +43,19 @@ _CLOSE_S = 2.0
 
 
 class Pictures(Iterator[Picture]):
-    """Pictures in the order of their seeds; its length is that of the whole request.
+    """Pictures in the order of their seeds or samples.
 
-    Requests go out as pictures are taken. Closing it, or dropping it, cancels those under way.
+    Its length is that of the whole request, where that is known. Requests go out as pictures are
+    taken. Closing it, or dropping it, cancels those under way.
     """
 
-    def __init__(self, source: Generator[Picture, None, None], length: int) -> None:
+    def __init__(self, source: Generator[Picture, None, None], length: int | None) -> None:
         self._source = source
         self._length = length
 
     def __len__(self) -> int:
+        if self._length is None:
+            raise TypeError("these samples come one by one, so their number is not known")
         return self._length
 
     def __next__(self) -> Picture:
@@ -77,6 +88,11 @@ class Client:
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
         self._cards: dict[str, Card] = {}
 
+    @property
+    def url(self) -> str:
+        """HOST:PORT of the server."""
+        return self._to.url
+
     def generate(  # noqa: PLR0913 (each is a control of its own, by keyword)
         self,
         model: str,
@@ -86,6 +102,7 @@ class Client:
         mix: Mix | None = None,
         noise: Noise = STORED_NOISE,
         directions: Mapping[str, float] | None = None,
+        ws_offset: Latent | None = None,
         class_idx: int | None = None,
         class_weights: ClassWeights | None = None,
         transform: Transform | None = None,
@@ -96,21 +113,114 @@ class Client:
         truncation None is what the model's card recommends. Raises InvalidRequest for what the
         model cannot do, at once where the card tells and while iterating where the server does.
         """
-        request = Generate(
-            model=model,
-            seeds=Seeds.of(seeds),
+        card, asked = self.info(model), Seeds.of(seeds)
+        sample = Sample(
+            seed=0,
             truncation=truncation,
             mix=mix,
             noise=noise,
             directions=directions,
+            ws_offset=ws_offset,
             class_idx=class_idx,
             class_weights=class_weights,
             transform=transform,
-            format=format,
         )
+        exchanges = wire.same(model, asked, sample, format, card=card, in_flight=self._to.in_flight)
+        return Pictures(self._exchanged(exchanges), len(asked))
+
+    def generate_each(
+        self, model: str, samples: Iterable[Sample], *, format: Format = JPEG
+    ) -> Pictures:
+        """Generate one picture for each sample, each with its own settings.
+
+        Samples are taken as pictures are, some requests ahead: they may be endless. Neighbours
+        that set the same things share a request. Raises InvalidRequest for a sample that the model
+        cannot do, when it is taken where the card tells.
+        """
         card = self.info(model)
-        wire.settings(request, card)  # refuse now, not when the first picture is taken
-        return Pictures(self._generate(request, card), len(request.seeds))
+        length = len(samples) if isinstance(samples, Sized) else None
+        exchanges = wire.each(model, samples, format, card=card)
+        return Pictures(self._exchanged(exchanges), length)
+
+    def mix(
+        self,
+        model: str,
+        rows: Iterable[int],
+        columns: Iterable[int],
+        *,
+        layers: str,
+        format: Format = RAW,
+        **settings: Unpack[Settings],
+    ) -> Pictures:
+        """Generate the style-mixing matrix of some seeds (StyleGAN, figure 3), row by row.
+
+        Each picture is that of its column's seed, with the layers named (`coarse`, `4-7`, …) of
+        its row's. Raises InvalidRequest as `generate` does.
+        """
+        card, samples = self.info(model), matrix(rows, columns, layers, **settings)
+        wire.settings(samples[0], format, card)  # refuse now, not when the first picture is taken
+        return self.generate_each(model, samples, format=format)
+
+    def morph(
+        self,
+        model: str,
+        keyframes: Iterable[int] | Codes,
+        way: Morph = Morph(),  # noqa: B008 (frozen)
+        *,
+        format: Format = RAW,
+        **settings: Unpack[Settings],
+    ) -> Pictures:
+        """Generate the frames of a morph through seeds, or through codes of W, in order.
+
+        The settings hold for all frames; w of seeds is truncated as the seeds would be. Raises
+        InvalidRequest as `generate` does, for fewer than two keyframes, and for codes of another
+        model.
+        """
+        card, like = self.info(model), Sample(seed=0, **settings)
+        if isinstance(keyframes, Codes):
+            samples = Frames.of_codes(keyframes, way, like, card)
+        else:
+            seeds, w = Seeds.of(keyframes), None
+            if way.through != "z":
+                w = self.map(
+                    model, seeds, class_idx=like.class_idx, class_weights=like.class_weights
+                )
+            samples = Frames.of_seeds(seeds, w, way, like, card)
+        wire.settings(next(iter(samples)), format, card)
+        return self.generate_each(model, samples, format=format)
+
+    def map(
+        self,
+        model: str,
+        seeds: Iterable[int],
+        *,
+        class_idx: int | None = None,
+        class_weights: ClassWeights | None = None,
+    ) -> NDArray[np.float32]:
+        """Return w of each seed, [N, w_dim], not truncated.
+
+        Raises InvalidRequest where the model has no w, or not that class.
+        """
+        card = self.info(model)
+        label = mapping.label(class_idx, class_weights, card)
+        return self._mapped(model, Seeds.of(seeds), label, mapping.w(card), card)
+
+    def scores(
+        self,
+        model: str,
+        seeds: Iterable[int],
+        *,
+        class_idx: int | None = None,
+        class_weights: ClassWeights | None = None,
+    ) -> NDArray[np.float32]:
+        """Return how much each seed has of each direction of the card, [N, number of directions].
+
+        Scores are in standard deviations over the model's own pictures; 0 is their mean. Raises
+        InvalidRequest where the model has no directions, or not that class.
+        """
+        card = self.info(model)
+        label = mapping.label(class_idx, class_weights, card)
+        return self._mapped(model, Seeds.of(seeds), label, mapping.scores(card), card)
 
     def info(self, model: str) -> Card:
         """Return the model's card, which is fetched once."""
@@ -145,25 +255,41 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _generate(self, request: Generate, card: Card) -> Generator[Picture, None, None]:
-        parts = wire.batches(request.seeds, max_batch=card.max_batch, in_flight=self._to.in_flight)
-        sent = ((seeds, self._send(wire.encode(request, seeds, card))) for seeds in parts)
-        under_way: deque[tuple[tuple[int, ...], Any]] = deque()
+    def _mapped(
+        self,
+        model: str,
+        seeds: Seeds,
+        label: Sequence[float],
+        wanted: mapping.Wanted,
+        card: Card,
+    ) -> NDArray[np.float32]:
+        exchanges = mapping.exchanges(
+            model, seeds, label, wanted, card=card, in_flight=self._to.in_flight
+        )
+        rows = np.empty((len(seeds), wanted.size), np.float32)
+        for i, row in enumerate(self._exchanged(exchanges)):
+            rows[i] = row
+        return rows
+
+    def _exchanged(self, exchanges: Iterator[wire.Exchange[T]]) -> Generator[T, None, None]:
+        """What the answers bring, in order, with some requests under way ahead."""
+        sent = ((exchange, self._send(exchange.request)) for exchange in exchanges)
+        under_way: deque[tuple[wire.Exchange[T], Any]] = deque()
         try:
             under_way.extend(islice(sent, self._to.in_flight))
             while under_way:
-                seeds, future = under_way[0]
+                exchange, future = under_way[0]
                 with translated(self._to.url, self._to.timeout_s):
                     answer = future.result()
                 under_way.popleft()
                 under_way.extend(islice(sent, 1))
-                yield from wire.decode(answer, request, seeds, card)
+                yield from exchange.read(answer)
         finally:
             for _, future in under_way:
                 future.cancel()
 
-    def _send(self, message: Request) -> Any:
-        return self._stub.ModelInfer.future(message, timeout=self._to.timeout_s)
+    def _send(self, request: Request) -> Any:
+        return self._stub.ModelInfer.future(request, timeout=self._to.timeout_s)
 
     def _run(self, steps: protocol.Steps[T]) -> T:
         step = protocol.advance(steps, None)

@@ -27,7 +27,7 @@ class Tensor:
 
     name: str
     dtype: DType
-    shape: tuple[int | str, ...]  # of one sample; -1 = one value or one for each layer
+    shape: tuple[int | str, ...]  # of one sample; -1 = one for all layers, or one for each
     control: str = ""  # the graph input that a model must have for this to mean anything
     neutral: float = 0.0  # the value that changes nothing (mix_z: z, transform: identity)
 
@@ -38,6 +38,7 @@ GRAPH = (
     Tensor("mix", "FP32", ("num_ws",)),
     Tensor("c", "FP32", ("c_dim",)),
     Tensor("psi", "FP32", ("num_ws",), neutral=1.0),
+    Tensor("modes", "FP32", (1,)),
     Tensor("ws_offset", "FP32", ("num_ws", "w_dim")),
     Tensor("noise_scale", "FP32", ("num_noise",), neutral=1.0),
     Tensor("noise_shift", "INT32", ("num_noise", 2)),
@@ -45,12 +46,15 @@ GRAPH = (
 )
 IMAGE = Tensor("image", "UINT8", ("height", "width", "channels"))
 
-MAPPING = (GRAPH[0], GRAPH[3])
+# NAME_mapping: what it takes and what it gives, scores where the model has directions.
+MAPPING = tuple(tensor for tensor in GRAPH if tensor.name in {"z", "c"})
 W = Tensor("w", "FP32", ("w_dim",))
+SCORES = Tensor("scores", "FP32", ("num_directions",))
 
 REQUEST = (
     Tensor("seed", "INT64", (1,), "z"),
     Tensor("z", "FP32", ("z_dim",), "z"),
+    Tensor("ws", "FP32", (-1, -1), "psi"),  # a way off w_avg, as truncation is
     Tensor("mix_seed", "INT64", (1,), "mix"),
     Tensor("mix_z", "FP32", ("z_dim",), "mix"),
     Tensor("mix", "FP32", (-1,), "mix"),
@@ -59,6 +63,7 @@ REQUEST = (
     Tensor("c", "FP32", (-1,), "c"),
     Tensor("psi", "FP32", (1,), "psi"),
     Tensor("cutoff", "INT32", (1,), "psi"),
+    Tensor("modes", "INT32", (1,), "modes"),
     Tensor("directions", "BYTES", (1,), "ws_offset"),
     Tensor("ws_offset", "FP32", (-1, -1), "ws_offset"),
     Tensor("noise_scale", "FP32", (-1,), "noise_scale"),

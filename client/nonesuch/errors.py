@@ -8,6 +8,7 @@
     ├── ExportError           1   a graph, engine or model repository cannot be made
     │   └── ParityError       1   an engine's pictures differ from the reference's
     ├── OutputError           1   a result cannot be written to disk
+    ├── TooRare               1   a model draws too little of what was asked for
     ├── SetupError            3   something that a server needs is missing or taken on this machine
     └── ServerError           3   a server did not answer a good request
         ├── ServerUnreachable 3   nobody answers at that address, or it is shutting down
@@ -68,6 +69,10 @@ class ParityError(ExportError):
 
 class OutputError(NonesuchError):
     """Raised when a result cannot be written where it was asked for: disk full, no permission."""
+
+
+class TooRare(NonesuchError):
+    """Raised when seeds of the asked kind are too rare among those that were looked at."""
 
 
 class SetupError(NonesuchError):

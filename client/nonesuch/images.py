@@ -3,10 +3,12 @@
 import io
 import math
 import secrets
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,9 +29,9 @@ class Picture:
     """One generated picture and the recipe that makes it again."""
 
     model: str
-    seed: int
+    seed: int | None  # None where a z or a ws was given
     channels: int  # of the model's pictures, 1, 3 or 4
-    recipe: Mapping[str, Any]  # JSON values: model, model_hash, seed and all settings used
+    recipe: Mapping[str, Any]  # JSON values: model, model_hash, latent and all settings used
     encoded: bytes | None  # the file's bytes; None if raw pixels were asked for
     pixels: Pixels | None = field(default=None, repr=False)  # None if a file was asked for
 
@@ -71,18 +73,28 @@ def encode(pixels: Pixels, format_name: str, recipes: Sequence[Mapping[str, Any]
     packet = provenance.packet(recipes)
     file = io.BytesIO()
     if format_name == "png":
-        texts = PngImagePlugin.PngInfo()
-        texts.add_itxt("XML:com.adobe.xmp", packet)
-        image.save(file, "png", pnginfo=texts)
+        image.save(file, "png", pnginfo=xmp(packet))
     else:
         image.save(file, format_name, quality=DEFAULT_QUALITY, xmp=packet.encode())
     return file.getvalue()
+
+
+def xmp(packet: str) -> PngImagePlugin.PngInfo:
+    """What a PNG says of itself, for Pillow."""
+    texts = PngImagePlugin.PngInfo()
+    texts.add_itxt("XML:com.adobe.xmp", packet)
+    return texts
 
 
 def check_channels(channels: int, format_name: str) -> None:
     """Raise InvalidRequest where a format cannot hold pictures with so many channels."""
     if channels == 4 and format_name == "jpeg":
         raise InvalidRequest("jpeg has no transparency, choose png or webp")
+
+
+def default_format(channels: int) -> Literal["jpeg", "png"]:
+    """Return the format of pictures for which none is named: the server's rule."""
+    return "png" if channels == 4 else "jpeg"
 
 
 def format_of(path: Path) -> str:
@@ -128,20 +140,30 @@ def _near_square(count: int) -> int:
     return full[0] if full else side
 
 
-def save(path: Path, content: bytes) -> None:
-    """Write a file beside its place and rename it, so that it is there whole or not at all.
+@contextmanager
+def aside(path: Path) -> Iterator[Path]:
+    """Yield a name beside `path` for a new file or folder, which is renamed to `path` at the end.
 
-    Folders are made as needed. Raises OutputError, with nothing left behind, where the system
-    refuses (disk full, no permission, …).
+    So that it is there whole or not at all. Folders are made as needed. Raises OutputError, with
+    nothing left behind, where the system refuses (disk full, no permission, …).
     """
-    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise OutputError(f"cannot write {path}: it is no ordinary file")  # /dev/null, a pipe, …
+    place = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with aside.open("xb") as file:
-                file.write(content)
-            aside.replace(path)
+            yield place
+            place.replace(path)
         finally:
-            aside.unlink(missing_ok=True)
+            if place.is_dir():
+                shutil.rmtree(place)
+            place.unlink(missing_ok=True)
     except OSError as exc:
-        raise OutputError(f"cannot write {path}: {exc.strerror}") from exc
+        raise OutputError(f"cannot write {path}: {exc.strerror or exc}") from exc
+
+
+def save(path: Path, content: bytes) -> None:
+    """Write a file as `aside` does."""
+    with aside(path) as place, place.open("xb") as file:
+        file.write(content)

@@ -8,9 +8,9 @@ from numbers import Integral
 from typing import overload
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from nonesuch.contract import SEEDS
+from nonesuch.contract import LATENT, SEEDS
 from nonesuch.errors import InvalidRequest
 
 _SPAN = re.compile(r"(\d{1,20})(?:-(\d{1,20}))?", re.ASCII)
@@ -108,6 +108,34 @@ def check_seed(seed: int, name: str = "seed") -> int:
     if not (isinstance(seed, Integral) and 0 <= seed < SEEDS):
         raise InvalidRequest(f"{name} is {seed!r}, expected a whole number from 0 to {SEEDS - 1}")
     return int(seed)
+
+
+def check_latent(values: ArrayLike, name: str, *shapes: str) -> NDArray[np.float32]:
+    """Return a latent as float32, in a copy that nobody can write to.
+
+    shapes are those allowed, as `[num_ws, w_dim]`. Raises InvalidRequest, under the name given, for
+    what is no array of numbers, has another count of axes, or lies beyond what a request may hold.
+
+    >>> check_latent([[0.5, 1.0]], "ws", "[w_dim]", "[num_ws, w_dim]").shape
+    (1, 2)
+    """
+    expected = " or ".join(shapes)
+    try:
+        found = np.asarray(values)
+    except ValueError:  # rows of unlike lengths
+        raise InvalidRequest(f"{name} is no array, expected {expected}") from None
+    if found.dtype.kind not in "fiu":
+        raise InvalidRequest(f"{name} holds {found.dtype.name}, expected numbers, {expected}")
+    if not found.size or found.ndim not in {shape.count(",") + 1 for shape in shapes}:
+        raise InvalidRequest(f"{name} is {list(found.shape)}, expected {expected}")
+    wrong = ~(np.abs(found.astype(np.float64)) <= LATENT)  # true for nan as well
+    if wrong.any():
+        raise InvalidRequest(
+            f"{name} holds {found[wrong][0]:g}, expected values from {-LATENT:g} to {LATENT:g}"
+        )
+    latent = found.astype(np.float32)  # a copy: what is sent later must not change meanwhile
+    latent.flags.writeable = False
+    return latent
 
 
 def latent(seed: int, z_dim: int) -> NDArray[np.float32]:

@@ -9,18 +9,22 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Literal
+from typing import Literal, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
 
 from nonesuch import layers
 from nonesuch.contract import DEFAULT_QUALITY, FACTOR, FORMATS, LATENT, QUALITY
 from nonesuch.errors import InvalidRequest
-from nonesuch.latents import Seeds, check_seed
+from nonesuch.latents import check_latent, check_seed
 
 NoiseMode = Literal["const", "random", "none"]
 FormatName = Literal["jpeg", "png", "webp", "raw"]
 
 # Soft labels: weights by class, the others 0; or one for each class.
 ClassWeights = Mapping[int, float] | Sequence[float]
+Latent = NDArray[np.floating]  # any precision; kept and sent as float32
 
 _TARGET = re.compile(r"[^/\s]+:(?P<port>\d{1,5})", re.ASCII)
 
@@ -61,6 +65,9 @@ class Truncation:
 
     psi: float = 1.0  # 1 = off, 0 = the average picture, below 0 = its opposite
     cutoff: int | None = None  # truncate the first `cutoff` rows of ws; None = all
+    # Towards the nearest of the model's several centres of w, instead of the one average: keeps
+    # more variety (where the card has `modes`).
+    modes: bool = False
 
     def __post_init__(self) -> None:
         _check_factor("psi", self.psi)
@@ -71,7 +78,7 @@ class Truncation:
         """Read `psi` or `psi:cutoff`.
 
         >>> Truncation.parse("0.7:8")
-        Truncation(psi=0.7, cutoff=8)
+        Truncation(psi=0.7, cutoff=8, modes=False)
         """
         psi, colon, cutoff = text.partition(":")
         try:
@@ -83,22 +90,29 @@ class Truncation:
         return cls(psi=factor, cutoff=rows)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Mix:
-    """Take part of each picture's ws from a second seed (style mixing, StyleGAN section 3.1).
+    """Take part of each picture's ws from a second latent (style mixing, StyleGAN section 3.1).
 
-    Exactly one of: `layers`, whose rows come from the second seed (`coarse`, `fine`, `4-7`, …);
-    `crossover`, from which row on they do; or `shares`, how much of the second seed's w goes into
-    each row, 0 to 1; a single share holds for all rows and walks on the line between the two in W.
+    The second latent is that of `seed`, or `z` [z_dim] itself. And exactly one of: `layers`, whose
+    rows come from it (`coarse`, `fine`, `4-7`, …); `crossover`, from which row on they do; or
+    `shares`, how much of the second w goes into each row, 0 to 1; a single share holds for all
+    rows and walks on the line between the two in W.
     """
 
-    seed: int
+    seed: int | None = None
+    z: Latent | None = None
     layers: str | None = None
     crossover: int | None = None
     shares: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
-        check_seed(self.seed, "mix seed")
+        if (self.seed is None) == (self.z is None):
+            raise InvalidRequest("a mix takes either a seed or a z, and not both")
+        if self.seed is not None:
+            check_seed(self.seed, "mix seed")
+        if self.z is not None:
+            object.__setattr__(self, "z", check_latent(self.z, "the z of the mix", "[z_dim]"))
         given = (self.layers, self.crossover, self.shares)
         if sum(way is not None for way in given) != 1:
             raise InvalidRequest(
@@ -223,33 +237,84 @@ def _check_weights(weights: ClassWeights) -> None:
 
 STORED_NOISE = Noise()
 JPEG = Format()
+RAW = Format(name="raw")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Generate:
-    """One picture for each seed, all of one model and with the same settings."""
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Sample:
+    """One picture to be made: a latent and all the settings that hold for this picture alone.
 
-    model: str
-    seeds: Seeds
-    truncation: Truncation | None = None  # None = what the model's card recommends
+    The latent is exactly one of `seed`, `z` [z_dim] and `ws`, a whole W code: [w_dim] for all
+    rows, or [num_ws, w_dim]. A ws is truncated only where a truncation is given, and is neither
+    mixed nor of a class. Arrays are copied, as float32.
+    """
+
+    seed: int | None = None
+    z: Latent | None = None
+    ws: Latent | None = None
+    truncation: Truncation | None = None  # None = what the model's card recommends; for ws none
     mix: Mix | None = None
     noise: Noise = STORED_NOISE
     directions: Mapping[str, float] | None = None  # weights by name, 1 = one standard deviation
+    ws_offset: Latent | None = None  # [w_dim] or [num_ws, w_dim], added to ws after truncation
     class_idx: int | None = None
     class_weights: ClassWeights | None = None
     transform: Transform | None = None
-    format: Format = JPEG
 
     def __post_init__(self) -> None:
-        if not self.model:
-            raise InvalidRequest("the model's name is empty")
-        _check_whole("class", self.class_idx, 0, "a whole number from 0 on")
-        if self.class_weights is not None:
-            if self.class_idx is not None:
-                raise InvalidRequest("give either a class or class weights, and not both")
-            _check_weights(self.class_weights)
+        latents = {"seed": self.seed, "z": self.z, "ws": self.ws}
+        given = [name for name, latent in latents.items() if latent is not None]
+        if len(given) != 1:
+            raise InvalidRequest(
+                "a sample takes exactly one of seed, z and ws, got "
+                + (" and ".join(given) or "none of them")
+            )
+        self._keep_arrays()
+        if self.ws is not None:
+            self._check_beside_ws()
+        check_class(self.class_idx, self.class_weights)
         for name, weight in (self.directions or {}).items():
             _check_factor(f"the weight of {name}", weight)
+
+    def _keep_arrays(self) -> None:
+        if self.seed is not None:
+            object.__setattr__(self, "seed", check_seed(self.seed))
+        if self.z is not None:
+            object.__setattr__(self, "z", check_latent(self.z, "z", "[z_dim]"))
+        for name in ("ws", "ws_offset"):
+            if (code := getattr(self, name)) is not None:
+                kept = check_latent(code, name, "[w_dim]", "[num_ws, w_dim]")
+                object.__setattr__(self, name, kept)
+
+    def _check_beside_ws(self) -> None:
+        if self.mix is not None:
+            raise InvalidRequest("ws is the code of every layer already, remove the mix")
+        if self.class_idx is not None or self.class_weights is not None:
+            raise InvalidRequest("ws comes after the mapping that takes classes, remove the class")
+        if self.truncation is not None and self.truncation.modes:
+            raise InvalidRequest("ws is truncated towards the one average w, remove modes")
+
+
+class Settings(TypedDict, total=False):
+    """What a `Sample` takes beside its latent, by keyword, for functions that hand it on."""
+
+    truncation: Truncation | None
+    mix: Mix | None
+    noise: Noise
+    directions: Mapping[str, float] | None
+    ws_offset: Latent | None
+    class_idx: int | None
+    class_weights: ClassWeights | None
+    transform: Transform | None
+
+
+def check_class(class_idx: int | None, weights: ClassWeights | None) -> None:
+    """Raise InvalidRequest unless these are one class, the weights of some, or neither."""
+    _check_whole("class", class_idx, 0, "a whole number from 0 on")
+    if weights is not None:
+        if class_idx is not None:
+            raise InvalidRequest("give either a class or class weights, and not both")
+        _check_weights(weights)
 
 
 def parse_directions(text: str) -> dict[str, float]:

@@ -77,6 +77,8 @@ def advance(steps: Steps[T], answer: Any) -> Call | Pause | Done[T]:
 
 def card(to: Connection, model: str) -> Steps[Card]:
     """Fetch a model's card; raises ModelNotFound, which names the models that there are."""
+    if not model:
+        raise InvalidRequest("the model's name is empty")
     try:
         text = yield from _card_text(to, model)
     except ModelNotFound:

@@ -14,7 +14,8 @@ from nonesuch.errors import RemoteError
 # tritonclient ships no types for its messages.
 Request = Any  # service_pb2.ModelInferRequest
 Answer = Any  # service_pb2.ModelInferResponse
-Value = Sequence[float] | Sequence[str] | Sequence[Sequence[float]]  # a tensor of one sample
+# A tensor of one sample.
+Value = Sequence[float] | Sequence[str] | Sequence[Sequence[float]] | NDArray[np.float32]
 
 _NUMPY: dict[DType, str] = {"FP32": "<f4", "INT32": "<i4", "INT64": "<i8", "UINT8": "|u1"}
 _LENGTH = struct.Struct("<I")
@@ -32,12 +33,12 @@ def put(request: Request, tensor: Tensor, rows: Sequence[Value]) -> None:
     request.raw_input_contents.append(raw)
 
 
-def array(answer: Answer, tensor: Tensor, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """Return an output of 8-bit numbers, read-only; raises RemoteError if it has another shape."""
-    raw = _raw(answer, tensor, shape)
-    if len(raw) != math.prod(shape):
-        raise broken(answer, f"{len(raw)} bytes of {tensor.name}, expected {math.prod(shape)}")
-    return np.frombuffer(raw, np.uint8).reshape(shape)
+def array(answer: Answer, tensor: Tensor, shape: tuple[int, ...]) -> NDArray[Any]:
+    """Return an output of numbers, read-only; raises RemoteError if it has another shape."""
+    raw, dtype = _raw(answer, tensor, shape), np.dtype(_NUMPY[tensor.dtype])
+    if len(raw) != (expected := math.prod(shape) * dtype.itemsize):
+        raise broken(answer, f"{len(raw)} bytes of {tensor.name}, expected {expected}")
+    return np.frombuffer(raw, dtype).reshape(shape)
 
 
 def texts(answer: Answer, tensor: Tensor, samples: int) -> list[bytes]:

@@ -9,14 +9,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
 from nonesuch.command import CommandGroup, Parsed
 from nonesuch.errors import printable
 from nonesuch.latents import Seeds, parse_seeds
+from nonesuch_export.cli_directions import directions
 from nonesuch_export.crop import Crop
+from nonesuch_export.seam import Tile
 
 _FILE = click.argument("file", type=click.Path(path_type=Path))
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -25,6 +27,12 @@ _CROP = click.option(
     type=Parsed(Crop.parse),
     metavar="WIDTHxHEIGHT[+LEFT+TOP]",
     help="Cut this out of the network's picture; from the middle, if not told otherwise.",
+)
+
+_TILE = click.option(
+    "--tile",
+    type=click.Choice(get_args(Tile)),
+    help="Let pictures repeat without a seam along these axes, for textures.",
 )
 
 
@@ -95,10 +103,18 @@ def convert(file: Path, out: Path) -> None:
     help="Samples in one run of the engine at most.",
 )
 @_CROP
+@_TILE
 @click.option(
     "--directions",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="File with named directions of this model.",
+    multiple=True,
+    help="File with named directions of this model; repeatable.",
+)
+@click.option(
+    "--modes",
+    type=click.IntRange(0),
+    default=0,
+    help="Centres of w to truncate towards, in each group of layers; 0 = the average only.",
 )
 @_JSON
 def build(*, file: Path, as_json: bool, **plan: Any) -> None:
@@ -108,7 +124,9 @@ def build(*, file: Path, as_json: bool, **plan: Any) -> None:
     Examples:
       nonesuch-export build network-snapshot.pkl --name faces
       nonesuch-export build ffhq.pkl --name ffhq --repository models --max-batch 4
+      nonesuch-export build ffhq.pkl --name ffhq --directions dials.safetensors --modes 256
       nonesuch-export build stylegan2-car-config-f.pkl --name cars --crop 512x384
+      nonesuch-export build bricks.safetensors --name bricks --tile both
     """
     from nonesuch_export import repository
     from nonesuch_export.checkpoint import read
@@ -148,9 +166,16 @@ def build(*, file: Path, as_json: bool, **plan: Any) -> None:
     help="An engine built before; by default one is made for the comparison.",
 )
 @_CROP
+@_TILE
 @_JSON
 def parity(
-    file: Path, *, seeds: Seeds, engine_file: Path | None, crop: Crop | None, as_json: bool
+    file: Path,
+    *,
+    seeds: Seeds,
+    engine_file: Path | None,
+    crop: Crop | None,
+    tile: Tile | None,
+    as_json: bool,
 ) -> None:
     """Compare an engine's pictures with the torch reference; exit status 1 beyond tolerance.
 
@@ -164,8 +189,7 @@ def parity(
     from nonesuch_export.parity import compare
 
     generator = network.build(read(file))
-    if crop is not None:
-        generator.crop = crop.within(*generator.image_size)
+    generator.frame(crop, tile)
     with tempfile.TemporaryDirectory() as folder:
         plan = engine_file
         if plan is None:
@@ -214,6 +238,9 @@ def random(*, out: Path, seed: int, **shape: Any) -> None:
     generator = network.untrained("stylegan2", Config.sized(**shape), seed)
     native.write(network.freeze(generator, "random"), out)
     click.echo(f"{out}: {shape['resolution']} pixels, random weights", err=True)
+
+
+main.add_command(directions)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass, replace
 
 from nonesuch.errors import InvalidRequest
+from nonesuch_export.seam import Tile
 
 _GEOMETRY = re.compile(r"(\d{1,5})x(\d{1,5})(?:\+(\d{1,5})\+(\d{1,5}))?", re.ASCII)
 
@@ -46,6 +47,16 @@ class Crop:
         if not (across and self.height > 0 and 0 <= top <= height - self.height):
             raise InvalidRequest(f"the crop is {self}, but the network draws {width}x{height}")
         return replace(self, left=left, top=top)
+
+    def check_whole(self, tile: Tile, height: int, width: int) -> None:
+        """Raise InvalidRequest where it cuts a picture of that size along an axis of `tile`."""
+        cut = {"x": self.width < width, "y": self.height < height}
+        cut["both"] = cut["x"] or cut["y"]
+        if cut[tile]:
+            raise InvalidRequest(
+                f"the crop {self} cuts a picture of {width}x{height}, and what is cut does not "
+                f"tile along {tile}; leave out either --crop or --tile"
+            )
 
     def __str__(self) -> str:
         corner = "" if self.left is None else f"+{self.left}+{self.top}"

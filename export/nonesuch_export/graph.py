@@ -7,7 +7,7 @@ samples with different settings share a batch.
 
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,14 @@ from typing import Any
 import onnx
 import onnx_ir as ir
 import torch
+import torch.nn.functional as F  # noqa: N812 (everyone's name for it)
 from onnx_ir.passes import common
 from onnxscript.optimizer import fold_constants_ir
 from torch import Tensor, nn
 
 from nonesuch import contract
 from nonesuch.errors import ExportError
+from nonesuch_export.directions import Directions
 from nonesuch_export.network import Generator
 
 OPSET = 18
@@ -35,6 +37,7 @@ def controls(network: Generator) -> tuple[str, ...]:
         "mix": without_w,
         "c": network.config.c_dim == 0,
         "psi": network.w_avg is None,
+        "modes": network.modes is None,
         "ws_offset": without_w,
         "noise_scale": without_noise,
         "noise_shift": without_noise,
@@ -76,10 +79,16 @@ class Pipeline(nn.Module):
         batch = given["z"].shape[0]
         latents = torch.cat([given["z"], given["mix_z"]])
         labels = torch.cat([given["c"], given["c"]]) if "c" in given else None
-        w = mapping(latents, labels)[:, None]  # [2N, 1, w_dim]
-        ws = torch.lerp(w[:batch], w[batch:], given["mix"][:, :, None])  # [N, num_ws, w_dim]
+        w = mapping(latents, labels)  # [2N, w_dim]
+        mix = given["mix"][:, :, None]
+        ws = torch.lerp(w[:batch, None], w[batch:, None], mix)  # [N, num_ws, w_dim]
         if w_avg is not None:
-            ws = torch.lerp(w_avg, ws, given["psi"][:, :, None])
+            centre = w_avg
+            if self.network.modes is not None:
+                nearest = self.network.modes(w)  # [2N, num_ws, w_dim]
+                mixed = torch.lerp(nearest[:batch], nearest[batch:], mix)
+                centre = torch.lerp(w_avg, mixed, given["modes"][:, :, None])
+            ws = torch.lerp(centre, ws, given["psi"][:, :, None])
         return ws + given["ws_offset"]
 
     def _noise(self, given: dict[str, Tensor]) -> list[Tensor]:
@@ -91,21 +100,39 @@ class Pipeline(nn.Module):
         ]
 
 
+class Scores(nn.Module):
+    """w [N, w_dim] to how far it lies along each direction, [N, D]: (w - centre) · readout."""
+
+    readouts: Tensor
+    centre: Tensor
+
+    def __init__(self, directions: Directions) -> None:
+        super().__init__()
+        self.register_buffer("readouts", torch.from_numpy(directions.readouts))
+        self.register_buffer("centre", torch.from_numpy(directions.centre))
+
+    def forward(self, w: Tensor) -> Tensor:
+        # Not as one bias: the centre may be far from zero, and the difference small beside it.
+        return F.linear(w - self.centre, self.readouts)
+
+
 class MappingGraph(nn.Module):
     """z [N, z_dim], and c where there are classes, to w [N, w_dim]; no truncation.
 
-    For networks that have a mapping.
+    With directions also to the scores of w, [N, D]. For networks that have a mapping.
     """
 
-    def __init__(self, network: Generator) -> None:
+    def __init__(self, network: Generator, directions: Directions | None = None) -> None:
         super().__init__()
         assert network.mapping is not None
         self.mapping = network.mapping
+        self.scores = None if directions is None else Scores(directions)
         self.names = ("z", "c") if network.config.c_dim else ("z",)
+        self.outputs = ("w",) if directions is None else ("w", "scores")
 
-    def forward(self, *inputs: Tensor) -> Tensor:
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         w: Tensor = self.mapping(*inputs)
-        return w
+        return (w,) if self.scores is None else (w, self.scores(w))
 
 
 def shifted(stored: Tensor, shift: Tensor) -> Tensor:
@@ -165,28 +192,31 @@ def export(network: Generator, path: Path) -> None:
     """
     example = neutral(network, torch.zeros(_EXAMPLE_BATCH, network.config.z_dim))
     pipeline = Pipeline(network)
-    _trace(pipeline, [example[n] for n in pipeline.names], pipeline.names, "image", path)
+    _trace(pipeline, {n: example[n] for n in pipeline.names}, ("image",), path)
 
 
-def export_mapping(network: Generator, path: Path) -> None:
-    """Write the mapping network alone (z, c → w) to `path`; raises as `export` does."""
-    graph = MappingGraph(network)
+def export_mapping(network: Generator, path: Path, directions: Directions | None = None) -> None:
+    """Write the mapping network alone (z, c → w, and scores of w) to `path`.
+
+    Raises as `export` does.
+    """
+    graph = MappingGraph(network, directions)
     known = sizes(network)
-    example = [torch.zeros(_EXAMPLE_BATCH, known[f"{name}_dim"]) for name in graph.names]
-    _trace(graph, example, graph.names, "w", path)
+    example = {name: torch.zeros(_EXAMPLE_BATCH, known[f"{name}_dim"]) for name in graph.names}
+    _trace(graph, example, graph.outputs, path)
 
 
 def _trace(
-    module: nn.Module, example: Sequence[Tensor], names: Sequence[str], output: str, path: Path
+    module: nn.Module, example: Mapping[str, Tensor], outputs: Sequence[str], path: Path
 ) -> None:
     batch = torch.export.Dim("N", min=1)
     try:
         with _quiet():
             program = torch.onnx.export(
                 module.eval(),
-                tuple(example),
-                input_names=list(names),
-                output_names=[output],
+                tuple(example.values()),
+                input_names=list(example),
+                output_names=list(outputs),
                 dynamic_shapes=(tuple({0: batch} for _ in example),),
                 opset_version=OPSET,
                 dynamo=True,
@@ -197,6 +227,7 @@ def _trace(
         raise ExportError(f"torch cannot trace the network: {str(exc)[:300]}") from exc
     assert program is not None
     _fold(program.model)
+    _forget(program.model)
     model = program.model_proto
     check(model)
     onnx.save(model, path)
@@ -218,6 +249,17 @@ def _fold(model: ir.Model) -> None:
         common.OutputFixPass(),
         common.NameFixPass(),
     )(model)
+
+
+def _forget(model: ir.Model) -> None:
+    """Drop what the exporter notes of its trace: where the files lie that it ran through."""
+    nodes = list(model.graph.all_nodes())
+    made = [value for node in nodes for value in node.outputs]
+    kept = [*model.graph.inputs, *model.graph.initializers.values()]
+    parts: list[ir.Model | ir.Graph | ir.Node | ir.Value] = [model, model.graph, *nodes]
+    for part in (*parts, *kept, *made):
+        part.metadata_props.clear()
+        part.doc_string = None
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from nonesuch.options import Transform
 from nonesuch_export.engine import onnxruntime
 from nonesuch_export.graph import Pipeline, neutral
 from nonesuch_export.network import Generator
+from nonesuch_export.seam import Tile, seam
 
 GOLDEN_SEEDS = tuple(range(8))
 _BATCH = 4
@@ -51,6 +52,7 @@ class Row:
     max_level: int
     share: float
     psnr: float | None  # dB; None = the pictures are equal
+    seam: float  # of the engine's picture, along the axes that tile, or both if none does
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,6 +62,7 @@ class Report:
     engine: str
     precision: str
     rows: tuple[Row, ...]
+    tile: Tile | None = None
 
     @property
     def max_level(self) -> int:
@@ -80,16 +83,24 @@ class Report:
         near = self.max_level <= limit.max_level and self.share <= limit.share
         return near and (self.psnr is None or self.psnr >= limit.psnr)
 
+    @property
+    def seam(self) -> float:
+        """The worst seed's."""
+        return max(row.seam for row in self.rows)
+
     def to_json(self) -> str:
         return json.dumps({**asdict(self), **self.summary()})
 
     def table(self) -> str:
         """The rows for people, with a verdict."""
-        lines = [f"{'seed':>10}  {'settings':<18} {'max level':>9} {'differ':>9} {'PSNR':>9}"]
+        lines = [
+            f"{'seed':>10}  {'settings':<24} {'max level':>9} {'differ':>9} {'PSNR':>9} {'seam':>7}"
+        ]
         for row in self.rows:
             psnr = "equal" if row.psnr is None else f"{row.psnr:.1f} dB"
             lines.append(
-                f"{row.seed:>10}  {row.settings:<18} {row.max_level:>9} {row.share:>9.4%} {psnr:>9}"
+                f"{row.seed:>10}  {row.settings:<24} {row.max_level:>9} {row.share:>9.4%} "
+                f"{psnr:>9} {row.seam:>7.3f}"
             )
         verdict = "within" if self.passed else "NOT within"
         return "\n".join([*lines, f"{self.engine} {self.precision}: {verdict} tolerance"])
@@ -102,6 +113,7 @@ class Report:
             "share": self.share,
             "psnr": self.psnr,
             "passed": self.passed,
+            **({"seam": self.seam} if self.tile else {}),
         }
 
 
@@ -121,10 +133,10 @@ def compare(
         if image.shape != reference.shape or image.dtype != reference.dtype:
             raise ExportError(f"the engine answers {image.shape}, expected {reference.shape}")
         rows += [
-            _row(seed, words, a, b)
+            _row(seed, words, a, b, network.tile or "both")
             for seed, words, a, b in zip(part, said, reference, image, strict=True)
         ]
-    return Report(engine=onnxruntime.NAME, precision=precision, rows=tuple(rows))
+    return Report(engine=onnxruntime.NAME, precision=precision, rows=tuple(rows), tile=network.tile)
 
 
 def settings(network: Generator, seeds: Sequence[int]) -> tuple[dict[str, Tensor], list[str]]:
@@ -147,9 +159,7 @@ def _vary(network: Generator, given: dict[str, Tensor], i: int, seed: int) -> st
         given["psi"][i] = 0.7
         return "psi 0.7"
     if kind == 2 and "mix" in given:
-        crossover = network.num_ws // 2
-        given["mix"][i, crossover:] = 1
-        return f"mixed from row {crossover}"
+        return _mix(network, given, i)
     if kind == 3 and "noise_scale" in given:
         given["noise_scale"][i] = 0
         return "noise off"
@@ -170,7 +180,18 @@ def _vary(network: Generator, given: dict[str, Tensor], i: int, seed: int) -> st
     return "neutral"
 
 
-def _row(seed: int, words: str, reference: NDArray[Any], image: NDArray[Any]) -> Row:
+def _mix(network: Generator, given: dict[str, Tensor], i: int) -> str:
+    """Mix row i, and truncate it towards the modes of both latents where there are modes."""
+    crossover = network.num_ws // 2
+    given["mix"][i, crossover:] = 1
+    words = f"mixed from row {crossover}"
+    if "modes" not in given:
+        return words
+    given["psi"][i], given["modes"][i] = 0.5, 1
+    return f"{words}, modes"
+
+
+def _row(seed: int, words: str, reference: NDArray[Any], image: NDArray[Any], tile: Tile) -> Row:
     difference = np.abs(reference.astype(np.int16) - image)
     mean_square = float(np.square(difference, dtype=np.float64).mean())
     return Row(
@@ -179,4 +200,5 @@ def _row(seed: int, words: str, reference: NDArray[Any], image: NDArray[Any]) ->
         max_level=int(difference.max()),
         share=float((difference > 0).mean()),
         psnr=10 * math.log10(255**2 / mean_square) if mean_square else None,
+        seam=round(seam(image, tile), 3),
     )

@@ -1,9 +1,9 @@
 """A checkpoint as a Triton model repository: models that any Triton can serve.
 
 `NAME` is the ensemble that clients call; it runs `NAME_sampler`, `NAME_generator` and
-`NAME_encoder`. `NAME_mapping` (z, c → w) stands beside it where there is a w. Everything is
-written aside and moved into place once the engine's pictures have been compared with the
-reference.
+`NAME_encoder`. `NAME_mapping` (z, c → w and its scores) stands beside it where there is a w.
+Everything is written aside and moved into place once the engine's pictures have been compared
+with the reference.
 """
 
 import fcntl
@@ -24,13 +24,14 @@ from nonesuch import contract
 from nonesuch.card import Card
 from nonesuch.contract import Tensor
 from nonesuch.errors import CheckpointError, ExportError, InvalidRequest, ParityError
-from nonesuch_export import directions, graph, network, parity
+from nonesuch_export import clusters, directions, graph, network, parity
 from nonesuch_export.card import describe
 from nonesuch_export.checkpoint import Checkpoint
 from nonesuch_export.crop import Crop
 from nonesuch_export.directions import Directions
 from nonesuch_export.engine import ENGINES
 from nonesuch_export.network import Generator
+from nonesuch_export.seam import Tile
 
 VERSION = "1"
 STAGES = Path(__file__).parent / "stages"
@@ -64,7 +65,9 @@ class Plan:
     precision: str = "fp32"
     max_batch: int = 8  # samples in one run of the engine at most
     crop: Crop | None = None  # of the network's picture
-    directions: Path | None = None  # a file of `nonesuch_export.directions`
+    tile: Tile | None = None  # the axes along which pictures are to repeat without a seam
+    directions: tuple[Path, ...] = ()  # files of `nonesuch_export.directions`
+    modes: int = 0  # centres of w for truncation in each group of layers; 0 = none
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name) or self.name.endswith(PARTS[:-1]):
@@ -74,6 +77,8 @@ class Plan:
             )
         if not 1 <= self.max_batch <= 1024:
             raise InvalidRequest(f"max_batch is {self.max_batch}, expected 1 to 1024")
+        if self.modes and not 2 <= self.modes <= clusters.MOST:
+            raise InvalidRequest(f"modes is {self.modes}, expected 0 or 2 to {clusters.MOST}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,15 +93,17 @@ class Built:
 def build(checkpoint: Checkpoint, plan: Plan) -> Built:
     """Export, compare and place `checkpoint` as `plan` says, replacing models of the same name.
 
-    Raises CheckpointError where the checkpoint fits no network, InvalidRequest where the crop
-    reaches beyond the network's picture, ExportError where a file cannot
-    be made or written, ParityError where the engine misses its tolerance; then the repository
+    Raises CheckpointError where the checkpoint fits no network or the directions are not its own,
+    InvalidRequest where the crop or the tile does not fit the network (`Generator.frame`) or there
+    are not so many modes, ExportError where a file cannot be made or written, ParityError where
+    the engine misses its tolerance; then the repository
     is as it was.
     """
     generator = network.build(checkpoint)
-    if plan.crop is not None:
-        generator.crop = plan.crop.within(*generator.image_size)
+    generator.frame(plan.crop, plan.tile)
     named = _directions(checkpoint, generator, plan)
+    if plan.modes:
+        generator.modes = clusters.find(generator, plan.modes)
     with _aside(plan.repository) as folder:
         engine = ENGINES[plan.engine]
         for part in parts(generator.w_dim):
@@ -104,7 +111,8 @@ def build(checkpoint: Checkpoint, plan: Plan) -> Built:
         onnx = folder / f"{plan.name}_generator" / VERSION / engine.FILE
         graph.export(generator, onnx)
         if generator.mapping is not None:
-            graph.export_mapping(generator, folder / f"{plan.name}_mapping" / VERSION / engine.FILE)
+            mapping = folder / f"{plan.name}_mapping" / VERSION / engine.FILE
+            graph.export_mapping(generator, mapping, named)
         report = parity.compare(generator, onnx, plan.precision)
         if not report.passed:
             raise ParityError(
@@ -115,26 +123,32 @@ def build(checkpoint: Checkpoint, plan: Plan) -> Built:
             plan.name, checkpoint, generator, report, max_batch=plan.max_batch, directions=named
         )
         _write_models(folder, card, generator, engine.BACKEND)
+        sampler = folder / f"{plan.name}_sampler" / VERSION
         if named is not None:
-            np.save(folder / f"{plan.name}_sampler" / VERSION / "directions.npy", named.vectors)
+            np.save(sampler / "directions.npy", named.vectors)
+        if generator.w_avg is not None:
+            np.save(sampler / "w_avg.npy", generator.w_avg.numpy())
         models = _move(folder, plan)
     return Built(card=card, report=report, models=models)
 
 
 def _directions(checkpoint: Checkpoint, generator: Generator, plan: Plan) -> Directions | None:
-    if plan.directions is None:
-        return None
-    named = directions.read(plan.directions)
+    """Those of all the files as one."""
     known = graph.sizes(generator)
-    try:
-        named.check(checkpoint.digest(), known["num_ws"], known["w_dim"])
-    except CheckpointError as exc:
-        raise type(exc)(f"{plan.directions}: {exc}") from exc
-    return named
+    found: Directions | None = None
+    for path in plan.directions:
+        more = directions.read(path)
+        try:
+            more.check(checkpoint.digest(), known["num_ws"], known["w_dim"])
+            found = more if found is None else found.joined(more)
+        except CheckpointError as exc:
+            raise type(exc)(f"{path}: {exc}") from exc
+    return found
 
 
 def _write_models(folder: Path, card: Card, generator: Generator, backend: str) -> None:
-    for config in configs(card, graph.sizes(generator), backend):
+    known = graph.sizes(generator) | {"num_directions": len(card.directions)}
+    for config in configs(card, known, backend):
         text = text_format.MessageToString(config)
         (folder / config.name / "config.pbtxt").write_text(text, encoding="utf-8")
     for stage in ("sampler", "encoder"):
@@ -209,11 +223,12 @@ def configs(card: Card, sizes: Mapping[str, int], backend: str) -> list[pb.Model
     """The configurations of all models of a generator."""
     inputs = [t for t in contract.GRAPH if t.name in card.controls]
     latents = [t for t in contract.MAPPING if t.name in card.controls]
+    mapped = [contract.W, *([contract.SCORES] if card.directions else [])]
     steps = [
         ("_sampler", "python", contract.REQUEST, [*inputs, contract.RECIPE]),
         ("_generator", backend, inputs, [contract.IMAGE]),
         ("_encoder", "python", [_PIXELS, _SETTINGS], contract.ANSWER),
-        *([("_mapping", backend, latents, [contract.W])] if card.w_dim else []),
+        *([("_mapping", backend, latents, mapped)] if card.w_dim else []),
     ]
     made = []
     for part, kind, takes, gives in steps:

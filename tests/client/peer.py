@@ -1,9 +1,11 @@
 """A small server that speaks the protocol over loopback and can be told to misbehave.
 
-It draws a picture from each seed by itself and takes byte strings apart with tritonclient's own
-functions, which makes it an independent reader of our messages.
+It draws a picture from each seed by itself (of a z or a ws, from its first number) and takes byte
+strings apart with tritonclient's own functions, which makes it an independent reader of our
+messages.
 """
 
+import base64
 import io
 import json
 import threading
@@ -75,7 +77,8 @@ class Peer(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]
 
     def __init__(self, *cards: Card, faults: Faults | None = None, port: int = 0) -> None:
         self.cards = {one.name: one for one in cards or (card(),)}
-        self.parts = {f"{name}_{part}" for name in self.cards for part in ("generator", "sampler")}
+        parts = ("generator", "mapping", "sampler")
+        self.parts = {f"{name}_{part}" for name in self.cards for part in parts}
         self.faults = faults or Faults()
         self.requests: list[Arrays] = []
         self.calls: list[str] = []
@@ -105,6 +108,11 @@ class Peer(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]
         with self._change:
             assert self._change.wait_for(lambda: self._in_flight >= requests, timeout=10)
 
+    def asked(self, *, requests: int) -> None:
+        """Wait until so many requests have come, at most ten seconds."""
+        with self._change:
+            assert self._change.wait_for(lambda: len(self.requests) >= requests, timeout=10)
+
     def settled(self) -> None:
         """Wait until no request is under way, at most ten seconds."""
         with self._change:
@@ -113,7 +121,7 @@ class Peer(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]
     @property
     def seeds(self) -> list[list[int]]:
         """The seeds of each request, in the order of arrival."""
-        return [request["seed"][:, 0].tolist() for request in self.requests]
+        return [_seeds(request) for request in self.requests]
 
     def ModelReady(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         """Say no as often as told, then yes to any model that is known."""
@@ -151,11 +159,11 @@ class Peer(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]
         with self._counted():
             inputs = _read(request)
             self.requests.append(inputs)
-            seeds = inputs["seed"][:, 0].tolist()
+            seeds = _seeds(inputs)
             self._dawdle(self.faults.delay_s(seeds[0]), context)
             for seed in set(seeds) & set(self.faults.refused):
                 context.abort(*self.faults.refused[seed])
-            answer = _answer(request, inputs, self.cards[request.model_name])
+            answer = _answer(request, inputs, self.cards[request.model_name.split("_")[0]])
             self.faults.lie(answer)
             return answer
 
@@ -190,19 +198,40 @@ def _read(request: Any) -> Arrays:
     return arrays
 
 
+def _seeds(inputs: Arrays) -> list[int]:
+    """What the pictures are drawn from."""
+    latent = next(inputs[name] for name in ("seed", "z", "ws") if name in inputs)
+    return [int(abs(first)) for first in latent.reshape(len(latent), -1)[:, 0]]
+
+
 def _answer(request: Any, inputs: Arrays, of: Card) -> Any:
-    images = np.stack([draw(seed, of) for seed in inputs["seed"][:, 0].tolist()])
+    images = np.stack([draw(seed, of) for seed in _seeds(inputs)])
     answer = pb.ModelInferResponse(model_name=request.model_name, model_version="1")
     for wanted in request.outputs:
         if wanted.name == "image":
-            answer.outputs.add(name="image", datatype="UINT8", shape=images.shape)
-            answer.raw_output_contents.append(images.tobytes())
-            continue
-        make = _file if wanted.name == "encoded" else _recipe
-        column = np.array([[make(inputs, i, images[i], of)] for i in range(len(images))], object)
-        answer.outputs.add(name=wanted.name, datatype="BYTES", shape=column.shape)
-        answer.raw_output_contents.append(serialize_byte_tensor(column).item())
+            _put(answer, "image", images)
+        elif wanted.name in {"w", "scores"}:
+            _put(answer, wanted.name, mapped(wanted.name, inputs["z"], inputs.get("c"), of))
+        else:
+            make = _file if wanted.name == "encoded" else _recipe
+            rows = [[make(inputs, i, images[i], of)] for i in range(len(images))]
+            _put(answer, wanted.name, np.array(rows, object))
     return answer
+
+
+def _put(answer: Any, name: str, values: NDArray[Any]) -> None:
+    datatype = {"uint8": "UINT8", "float32": "FP32", "object": "BYTES"}[values.dtype.name]
+    answer.outputs.add(name=name, datatype=datatype, shape=values.shape)
+    content = serialize_byte_tensor(values).item() if datatype == "BYTES" else values.tobytes()
+    answer.raw_output_contents.append(content)
+
+
+def mapped(
+    name: str, z: NDArray[np.float32], c: NDArray[np.float32] | None, of: Card
+) -> NDArray[np.float32]:
+    """What a peer's mapping makes of z [N, z_dim] and c [N, c_dim]: its w, or its scores."""
+    w = 2 * z + (0 if c is None else c @ np.arange(1, of.c_dim + 1, dtype=np.float32)[:, None])
+    return (w if name == "w" else w[:, : len(of.directions)]).astype(np.float32)
 
 
 def _file(inputs: Arrays, row: int, image: NDArray[np.uint8], of: Card) -> bytes:
@@ -213,8 +242,11 @@ def _file(inputs: Arrays, row: int, image: NDArray[np.uint8], of: Card) -> bytes
 
 
 def _recipe(inputs: Arrays, row: int, _image: NDArray[np.uint8], of: Card) -> bytes:
-    values = {"psi": of.psi, "cutoff": -1, "format": "jpeg", "quality": 90}
+    values: dict[str, Any] = {"psi": of.psi, "cutoff": -1, "format": "jpeg", "quality": 90}
     for name, rows in inputs.items():
+        if name in {"z", "ws"}:
+            values[name] = base64.b64encode(rows[row].tobytes()).decode()
+            continue
         row_values = [v.decode() if isinstance(v, bytes) else v.item() for v in rows[row].ravel()]
         values[name] = row_values[0] if len(row_values) == 1 else row_values
     return json.dumps({"model": of.name, "model_hash": of.model_hash, **values}).encode()

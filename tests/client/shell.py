@@ -1,11 +1,25 @@
-"""Programs in an interpreter of their own, which has this checkout's client and nothing more."""
+"""`nonesuch` as tests run it, and programs in an interpreter of their own.
+
+That has this checkout's client and nothing more.
+"""
 
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+from click.testing import Result
+
 import nonesuch
+
+Run = Callable[..., Result]  # of `nonesuch`, in this process
+
+# A runner in the background hands on that Ctrl-C is ignored; a terminal does not.
+COMMAND = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "from nonesuch.cli import main; main()"
+)
 
 _PATH = str(Path(nonesuch.__file__).parents[1])
 

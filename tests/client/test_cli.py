@@ -5,33 +5,16 @@ import os
 import pty
 import re
 import signal
-from collections.abc import Callable
 from pathlib import Path
 
 import grpc
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
 from tests.client.peer import Faults, Peer, card, draw
-from tests.client.shell import python, start
+from tests.client.shell import COMMAND, Run, python, start
 
 from nonesuch.cli import main
 from nonesuch.images import decode, grid
-
-Run = Callable[..., Result]
-
-# A runner in the background hands on that Ctrl-C is ignored; a terminal does not.
-COMMAND = (
-    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
-    "from nonesuch.cli import main; main()"
-)
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run `nonesuch` in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    return lambda *words: CliRunner().invoke(main, [str(word) for word in words])
 
 
 def test_generate_writes_a_file_for_each_seed(run: Run, peer: Peer) -> None:
@@ -94,6 +77,9 @@ def test_json_prints_one_object_a_picture(run: Run, peer: Peer) -> None:
     [
         pytest.param(("--truncation", "0.5"), {"psi": 0.5, "cutoff": -1}, id="psi"),
         pytest.param(("--truncation", "0.5:2"), {"psi": 0.5, "cutoff": 2}, id="cutoff"),
+        pytest.param(
+            ("--truncation", "0.5", "--modes"), {"psi": 0.5, "cutoff": -1, "modes": 1}, id="modes"
+        ),
         pytest.param(("--noise", "none"), {"noise_scale": 0}, id="no noise"),
         pytest.param(("--noise-seed", "3"), {"noise_seed": 3}, id="other noise"),
         pytest.param(
@@ -122,7 +108,7 @@ def test_json_prints_one_object_a_picture(run: Run, peer: Peer) -> None:
 def test_every_option_changes_the_recipe(
     run: Run, words: tuple[str, ...], expected: dict[str, object]
 ) -> None:
-    labelled = card(c_dim=2, controls=("c", "transform", *card().controls))
+    labelled = card(c_dim=2, controls=("c", "transform", "modes", *card().controls))
     plain = {"model", "model_hash", "seed", "psi", "cutoff", "format", "quality"}
     with Peer(labelled) as peer:
         result = run("generate", "dots", "--seeds", "1", "--json", "--url", peer.url, *words)
@@ -136,7 +122,11 @@ def test_every_option_changes_the_recipe(
     ("words", "status", "said"),
     [
         pytest.param(("--seeds", "5-3"), 2, "write 3-5", id="seeds"),
-        pytest.param((), 2, "Missing option '--seeds'", id="no seeds"),
+        pytest.param((), 2, "give either --seeds or --codes", id="no seeds"),
+        pytest.param(
+            ("--seeds", "1", "--codes", "pyproject.toml"), 2, "does not exist", id="codes"
+        ),
+        pytest.param(("--seeds", "1", "--modes"), 2, "--modes goes with --truncation", id="modes"),
         pytest.param(("--seeds", "1", "--truncation", "11"), 2, "psi is 11.0", id="psi"),
         pytest.param(("--seeds", "1", "--truncation", "1:9"), 2, "cutoff is 9", id="cutoff"),
         pytest.param(("--seeds", "1", "--class", "1"), 2, "dots is unconditional", id="class"),

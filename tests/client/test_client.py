@@ -2,14 +2,18 @@
 
 import asyncio
 import json
+import struct
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import count, islice
 from typing import Any, Protocol
 
 import grpc
+import numpy as np
 import pytest
-from tests.client.peer import Faults, Peer, card, draw
+from numpy.typing import NDArray
+from tests.client.peer import Faults, Peer, card, draw, mapped
 
 from nonesuch import AsyncClient, Client
 from nonesuch.errors import (
@@ -21,7 +25,8 @@ from nonesuch.errors import (
     ServerUnreachable,
 )
 from nonesuch.images import Picture
-from nonesuch.options import Format, Mix, Noise, Truncation
+from nonesuch.latents import latent
+from nonesuch.options import Format, Mix, Noise, Sample, Truncation
 
 PNG = Format(name="png")
 NOBODY = "127.0.0.1:1"  # a port on which nothing listens
@@ -86,7 +91,7 @@ def test_pictures_come_back_as_they_were_drawn(generate: Generate, peer: Peer, n
 
     assert [picture.seed for picture in pictures] == list(range(10))
     for picture in pictures:
-        assert (picture.array() == draw(picture.seed, card())).all()
+        assert (picture.array() == draw(picture.recipe["seed"], card())).all()
         assert picture.recipe["model_hash"] == "5eed"
 
 
@@ -130,6 +135,12 @@ def test_no_more_requests_are_under_way_than_allowed(generate: Generate, in_flig
 
     assert peer.most_in_flight == in_flight
     assert max(map(len, peer.seeds)) == card().max_batch
+
+
+def test_all_seeds_there_are_take_no_more_room_than_a_few(generate: Generate, peer: Peer) -> None:
+    pictures = generate(peer.url, range(2**32), take=6)
+
+    assert [picture.seed for picture in pictures] == list(range(6))
 
 
 def test_no_seeds_give_no_pictures(generate: Generate, peer: Peer) -> None:
@@ -211,6 +222,177 @@ def test_what_the_card_rules_out_is_not_sent(generate: Generate, peer: Peer) -> 
 def test_nobody_at_the_address_is_an_error_that_names_it(generate: Generate) -> None:
     with pytest.raises(ServerUnreachable, match=rf"{NOBODY}: .*refused"):
         generate(NOBODY, range(4))
+
+
+class GenerateEach(Protocol):
+    """Generate samples with either client: so many pictures."""
+
+    def __call__(self, url: str, samples: Iterable[Sample], take: int) -> list[Picture]: ...
+
+
+def each_blocking(url: str, samples: Iterable[Sample], take: int) -> list[Picture]:
+    with Client(url) as client, client.generate_each("dots", samples, format=PNG) as pictures:
+        return list(islice(pictures, take))
+
+
+def each_awaiting(url: str, samples: Iterable[Sample], take: int) -> list[Picture]:
+    async def run() -> list[Picture]:
+        async with (
+            AsyncClient(url) as client,
+            client.generate_each("dots", samples, format=PNG) as pictures,
+        ):
+            return [await anext(pictures) for _ in range(take)]
+
+    return asyncio.run(run(), debug=True)
+
+
+@pytest.fixture(params=[each_blocking, each_awaiting], ids=["sync", "async"])
+def generate_each(request: pytest.FixtureRequest) -> GenerateEach:
+    chosen: GenerateEach = request.param
+    return chosen
+
+
+def test_each_sample_has_settings_of_its_own(generate_each: GenerateEach, peer: Peer) -> None:
+    samples = [
+        Sample(seed=5, truncation=Truncation(psi=0.5)),
+        Sample(seed=6, truncation=Truncation(psi=0.25)),
+        Sample(z=np.full(16, 7.0)),
+        Sample(ws=np.full(16, 8.0), ws_offset=np.ones((4, 16))),
+        Sample(seed=9, mix=Mix(z=np.ones(16), shares=(0.5,))),
+    ]
+
+    pictures = generate_each(peer.url, samples, len(samples))
+
+    assert [picture.seed for picture in pictures] == [5, 6, None, None, 9]
+    for picture, seed in zip(pictures, [5, 6, 7, 8, 9], strict=True):
+        assert (picture.array() == draw(seed, card())).all()
+    assert [picture.recipe["psi"] for picture in pictures] == [0.5, 0.25, 0.7, 0.7, 0.7]
+    assert sorted(len(seeds) for seeds in peer.seeds) == [1, 1, 1, 2]  # may arrive in any order
+
+
+def test_samples_without_end_are_taken_as_pictures_are(
+    generate_each: GenerateEach, peer: Peer
+) -> None:
+    numbers = count()
+
+    pictures = generate_each(peer.url, (Sample(seed=n) for n in numbers), 10)
+
+    assert [picture.seed for picture in pictures] == list(range(10))
+    assert next(numbers) <= 10 + card().max_batch * 6  # four under way, one answered, one begun
+
+
+def test_a_sample_that_the_card_rules_out_ends_the_pictures(
+    generate_each: GenerateEach, peer: Peer
+) -> None:
+    samples = [*[Sample(seed=n) for n in range(40)], Sample(seed=40, class_idx=1)]
+
+    with pytest.raises(InvalidRequest, match=r"sample 40: dots is unconditional"):
+        generate_each(peer.url, samples, 41)
+
+
+def test_the_number_of_samples_is_known_where_they_are_counted(peer: Peer) -> None:
+    samples = [Sample(seed=n) for n in range(3)]
+
+    with Client(peer.url) as client:
+        assert len(client.generate_each("dots", samples)) == 3
+        with pytest.raises(TypeError, match="their number is not known"):
+            len(client.generate_each("dots", iter(samples)))
+
+
+def test_a_picture_of_another_latent_is_found_out(generate_each: GenerateEach) -> None:
+    other = Sample(ws=np.ones(16))
+
+    def lie(answer: Any) -> None:
+        recipe = json.loads(answer.raw_output_contents[1][4:])
+        text = json.dumps(recipe | {"ws": "AAAA"}).encode()
+        answer.raw_output_contents[1] = struct.pack("<I", len(text)) + text
+
+    with (
+        Peer(faults=Faults(lie=lie)) as peer,
+        pytest.raises(RemoteError, match="answered the picture of ws AAAA where AACAPwAA"),
+    ):
+        generate_each(peer.url, [other], 1)
+
+
+class Map(Protocol):
+    """Ask either client for w or scores."""
+
+    def __call__(self, url: str, what: str, seeds: range, **label: Any) -> NDArray[np.float32]: ...
+
+
+def map_blocking(url: str, what: str, seeds: range, **label: Any) -> NDArray[np.float32]:
+    with Client(url, in_flight=3) as client:
+        rows: NDArray[np.float32] = getattr(client, what)("dots", seeds, **label)
+        return rows
+
+
+def map_awaiting(url: str, what: str, seeds: range, **label: Any) -> NDArray[np.float32]:
+    async def run() -> NDArray[np.float32]:
+        async with AsyncClient(url, in_flight=3) as client:
+            rows: NDArray[np.float32] = await getattr(client, what)("dots", seeds, **label)
+            return rows
+
+    return asyncio.run(run(), debug=True)
+
+
+@pytest.fixture(params=[map_blocking, map_awaiting], ids=["sync", "async"])
+def map_seeds(request: pytest.FixtureRequest) -> Map:
+    chosen: Map = request.param
+    return chosen
+
+
+@pytest.mark.parametrize(("what", "size"), [("map", 16), ("scores", 1)])
+@pytest.mark.parametrize(
+    ("label", "c"),
+    [
+        pytest.param({}, [0, 0, 0], id="no class"),
+        pytest.param({"class_idx": 2}, [0, 0, 1], id="class"),
+        pytest.param({"class_weights": {0: 0.5, 1: 0.25}}, [0.5, 0.25, 0], id="soft class"),
+    ],
+)
+def test_seeds_are_mapped_in_order(
+    map_seeds: Map, what: str, size: int, label: dict[str, Any], c: list[float]
+) -> None:
+    of = card(c_dim=3, controls=("c", *card().controls))
+    z = np.concatenate([latent(seed, 16) for seed in range(30)])
+    labels = np.array([c] * 30, np.float32)
+    slow_first = Faults(delay_s=lambda first: 0.2 if first == int(abs(z[0, 0])) else 0.0)
+
+    with Peer(of, faults=slow_first) as peer:
+        rows = map_seeds(peer.url, what, range(30), **label)
+
+    assert rows.shape == (30, size)
+    assert (rows == mapped("w" if what == "map" else what, z, labels, of)).all()
+    assert max(map(len, peer.seeds)) <= of.max_batch
+    assert peer.most_in_flight <= 3
+
+
+def test_no_seeds_map_to_no_rows(map_seeds: Map, peer: Peer) -> None:
+    assert map_seeds(peer.url, "map", range(0)).shape == (0, 16)
+
+
+@pytest.mark.parametrize(
+    ("what", "changes", "label", "said"),
+    [
+        pytest.param("map", {"w_dim": 0, "family": "progan"}, {}, "has no w, its z is", id="w"),
+        pytest.param("scores", {"directions": ()}, {}, "dots has no directions", id="directions"),
+        pytest.param("map", {}, {"class_idx": 1}, "dots is unconditional", id="class"),
+        pytest.param("map", {"c_dim": 2}, {"class_weights": [1]}, "has 2 classes", id="weights"),
+        pytest.param("scores", {}, {"class_idx": 1, "class_weights": [1]}, "not both", id="both"),
+    ],
+)
+def test_what_cannot_be_mapped_is_not_sent(
+    map_seeds: Map, what: str, changes: dict[str, Any], label: dict[str, Any], said: str
+) -> None:
+    with Peer(card(**changes)) as peer, pytest.raises(InvalidRequest, match=said):
+        map_seeds(peer.url, what, range(3), **label)
+
+    assert peer.requests == []
+
+
+def test_a_model_without_a_name_is_refused(generate: Generate, peer: Peer) -> None:
+    with pytest.raises(InvalidRequest, match="the model's name is empty"):
+        generate(peer.url, range(1), model="")
 
 
 def test_dropping_the_pictures_cancels_as_closing_does() -> None:

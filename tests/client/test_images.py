@@ -133,3 +133,10 @@ def test_a_full_disk_leaves_the_old_file_whole_and_nothing_else(tmp_path: Path) 
     assert f"OutputError: cannot write {path}: File too large" in run.stderr
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_device_is_not_replaced_by_a_file() -> None:
+    with pytest.raises(OutputError, match="cannot write /dev/null: it is no ordinary file"):
+        save(Path("/dev/null"), b"x")
+
+    assert Path("/dev/null").is_char_device()

@@ -9,14 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nonesuch.contract import LATENT
 from nonesuch.errors import InvalidRequest
 from nonesuch.latents import Seeds
 from nonesuch.options import (
     Connection,
     Format,
-    Generate,
     Mix,
     Noise,
+    Sample,
     Transform,
     Truncation,
     parse_directions,
@@ -24,6 +25,7 @@ from nonesuch.options import (
 )
 
 NAN = math.nan
+W = np.ones(3)
 
 
 @pytest.mark.parametrize(
@@ -56,9 +58,7 @@ NAN = math.nan
         pytest.param(lambda: parse_directions("smile"), "NAME=WEIGHT", id="direction"),
         pytest.param(lambda: parse_directions("smile=99"), "weight of smile is 99", id="weight"),
         pytest.param(
-            lambda: Generate(model="m", seeds=Seeds([]), directions={"age": NAN}),
-            "weight of age is nan",
-            id="nan weight",
+            lambda: Sample(seed=0, directions={"age": NAN}), "weight of age is nan", id="nan weight"
         ),
         pytest.param(lambda: Noise(mode="loud"), "noise mode is 'loud'", id="noise mode"),  # type: ignore[arg-type]
         pytest.param(lambda: Noise(mode="random"), "needs a noise seed", id="unseeded noise"),
@@ -72,30 +72,62 @@ NAN = math.nan
         pytest.param(lambda: Format(quality=1.5), "quality is 1.5, expected 1", id="half quality"),  # type: ignore[arg-type]
         pytest.param(lambda: Format(name="png", quality=9), "png loses nothing", id="png quality"),
         pytest.param(lambda: Format(name="raw", quality=9), "raw loses nothing", id="raw quality"),
-        pytest.param(lambda: Generate(model="", seeds=Seeds([])), "name is empty", id="model"),
+        pytest.param(lambda: Sample(seed=0, class_idx=-1), "class is -1", id="class"),
         pytest.param(
-            lambda: Generate(model="m", seeds=Seeds([]), class_idx=-1), "class is -1", id="class"
-        ),
-        pytest.param(
-            lambda: Generate(model="m", seeds=Seeds([]), class_idx=1.5),  # type: ignore[arg-type]
+            lambda: Sample(seed=0, class_idx=1.5),  # type: ignore[arg-type]
             r"class is 1\.5, expected a whole number",
             id="half a class",
         ),
         pytest.param(
-            lambda: Generate(model="m", seeds=Seeds([]), class_idx=1, class_weights={1: 1.0}),
+            lambda: Sample(seed=0, class_idx=1, class_weights={1: 1.0}),
             "either a class or class weights",
             id="class twice",
         ),
         pytest.param(
-            lambda: Generate(model="m", seeds=Seeds([]), class_weights={-1: 1.0}),
+            lambda: Sample(seed=0, class_weights={-1: 1.0}),
             "class is -1",
             id="weight of no class",
         ),
         pytest.param(
-            lambda: Generate(model="m", seeds=Seeds([]), class_weights=[0.5, NAN]),
+            lambda: Sample(seed=0, class_weights=[0.5, NAN]),
             "the weight of class 1 is nan",
             id="nan class weight",
         ),
+        pytest.param(lambda: Sample(), "one of seed, z and ws, got none of them", id="no latent"),
+        pytest.param(lambda: Sample(seed=1, ws=W), "got seed and ws", id="two latents"),
+        pytest.param(lambda: Sample(seed=-1), "seed is -1", id="seed"),
+        pytest.param(
+            lambda: Sample(z=W[None]), r"z is \[1, 3\], expected \[z_dim\]", id="z of two"
+        ),
+        pytest.param(
+            lambda: Sample(ws=W[None, None]),
+            r"ws is \[1, 1, 3\], expected \[w_dim\] or \[num_ws, w_dim\]",
+            id="ws of three axes",
+        ),
+        pytest.param(lambda: Sample(ws=W[:0]), r"ws is \[0\], expected", id="empty ws"),
+        pytest.param(
+            lambda: Sample(z=np.array(["a"])),
+            r"z holds str\d+, expected numbers, \[z_dim\]",
+            id="z of text",
+        ),
+        pytest.param(lambda: Sample(z=[[1.0], [1.0, 2.0]]), "z is no array", id="ragged z"),  # type: ignore[arg-type]
+        pytest.param(lambda: Sample(z=W * NAN), "z holds nan, expected values from", id="nan z"),
+        pytest.param(
+            lambda: Sample(seed=1, ws_offset=W + 1e7),
+            r"ws_offset holds 1e\+07, expected values from -1e\+06 to 1e\+06",
+            id="offset",
+        ),
+        pytest.param(lambda: Sample(ws=W, class_idx=1), "remove the class", id="class of ws"),
+        pytest.param(lambda: Sample(ws=W, class_weights=[1]), "remove the class", id="c of ws"),
+        pytest.param(
+            lambda: Sample(ws=W, mix=Mix(seed=1, crossover=0)), "remove the mix", id="mix of ws"
+        ),
+        pytest.param(
+            lambda: Sample(ws=W, truncation=Truncation(modes=True)), "remove modes", id="modes"
+        ),
+        pytest.param(lambda: Mix(crossover=1), "either a seed or a z, and not both", id="no mix"),
+        pytest.param(lambda: Mix(seed=1, z=W, crossover=1), "and not both", id="mix of two"),
+        pytest.param(lambda: Mix(z=W[None], crossover=1), "the z of the mix is", id="z of mix"),
         pytest.param(lambda: Transform(translate=(0, 11)), "translate y is 11", id="translate"),
         pytest.param(lambda: Transform(translate=(0, 1, 2)), "expected x and y", id="three axes"),  # type: ignore[arg-type]
         pytest.param(lambda: Transform(rotate=NAN), "rotate is nan", id="rotate"),
@@ -116,6 +148,21 @@ NAN = math.nan
 def test_a_value_out_of_range_is_refused(make: Callable[[], object], said: str) -> None:
     with pytest.raises(InvalidRequest, match=said):
         make()
+
+
+@given(st.lists(st.floats(-LATENT, LATENT, width=32), min_size=1))
+def test_a_sample_keeps_its_latents_as_they_were_when_it_was_made(values: list[float]) -> None:
+    given = np.array(values)
+    sample = Sample(ws=given, ws_offset=given[None])
+
+    given += 1
+
+    assert sample.ws is not None
+    assert sample.ws_offset is not None
+    assert sample.ws.dtype == sample.ws_offset.dtype == np.dtype("f4")
+    assert sample.ws.tolist() == sample.ws_offset[0].tolist() == values
+    with pytest.raises(ValueError, match="read-only"):
+        sample.ws[0] = 0
 
 
 @given(x=st.floats(-10, 10), y=st.floats(-10, 10), degrees=st.floats(-360, 360))

@@ -70,7 +70,7 @@ def test_many_seeds_come_in_order_each_with_its_recipe(client: Client) -> None:
 def test_a_picture_does_not_depend_on_what_shares_its_batch(client: Client) -> None:
     together = list(client.generate("faces", range(16), format=RAW))
 
-    assert max(levels_apart(one(client, p.seed), p) for p in together) <= 1
+    assert max(levels_apart(one(client, p.recipe["seed"]), p) for p in together) <= 1
 
 
 def test_lossless_formats_hold_the_raw_pixels(client: Client) -> None:

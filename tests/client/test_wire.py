@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from itertools import count, pairwise
 from typing import Any
 
 import numpy as np
@@ -13,23 +14,26 @@ from tritonclient.grpc import InferInput
 from tritonclient.grpc import service_pb2 as pb
 
 from nonesuch import wire
+from nonesuch.card import Card
 from nonesuch.contract import REQUEST
 from nonesuch.errors import InvalidRequest, RemoteError
 from nonesuch.latents import Seeds
-from nonesuch.options import Format, FormatName, Generate, Mix, Noise, Transform, Truncation
+from nonesuch.options import Format, FormatName, Mix, Noise, Sample, Transform, Truncation
 from nonesuch.tensors import pack, put, unpack
 
 RAW = Format(name="raw")
 
 
-def request(**settings: Any) -> Generate:
-    return Generate(model="dots", seeds=Seeds([range(3)]), **settings)
-
-
-def sent(asked: Generate) -> dict[str, tuple[str, Any]]:
+def sent(wanted: Format = RAW, **settings: Any) -> dict[str, tuple[str, Any]]:
     """Return what a request for seeds 0 to 2 sends, by name, as datatype and values."""
-    able = card(c_dim=3, controls=("c", "transform", *card().controls))
-    message = wire.encode(asked, (0, 1, 2), able)
+    able = card(c_dim=3, modes=4, controls=("c", "transform", "modes", *card().controls))
+    samples = [Sample(seed=seed, **settings) for seed in range(3)]
+    (exchange,) = wire.each("dots", samples, wanted, card=able)
+    return read(exchange.request)
+
+
+def read(message: Any) -> dict[str, tuple[str, Any]]:
+    """The inputs of a message by name, as datatype and values."""
     kinds = {"FP32": "f4", "INT32": "i4", "INT64": "i8"}
     return {
         t.name: (
@@ -42,74 +46,103 @@ def sent(asked: Generate) -> dict[str, tuple[str, Any]]:
     }
 
 
+def encoded(sample: Sample, of: Card, wanted: Format = RAW) -> Any:
+    """The message for one sample of a model."""
+    return wire.encode("dots", [wire.settings(sample, wanted, of)], wanted)
+
+
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
-        pytest.param({"format": RAW}, {}, id="nothing set"),
-        pytest.param({}, {"format": ("BYTES", ["jpeg"] * 3)}, id="default"),
+        pytest.param({}, {}, id="nothing set"),
+        pytest.param({"wanted": Format()}, {"format": ("BYTES", ["jpeg"] * 3)}, id="default"),
         pytest.param(
-            {"format": Format(name="webp", quality=7)},
+            {"wanted": Format(name="webp", quality=7)},
             {"format": ("BYTES", ["webp"] * 3), "quality": ("INT32", [[7]] * 3)},
             id="quality",
         ),
         pytest.param(
-            {"format": RAW, "truncation": Truncation(psi=0.5)},
+            {"truncation": Truncation(psi=0.5)},
             {"psi": ("FP32", [[0.5]] * 3), "cutoff": ("INT32", [[-1]] * 3)},
             id="psi alone overrides the recommended cutoff too",
         ),
         pytest.param(
-            {"format": RAW, "truncation": Truncation(cutoff=4)},
+            {"truncation": Truncation(cutoff=4)},
             {"psi": ("FP32", [[1.0]] * 3), "cutoff": ("INT32", [[4]] * 3)},
             id="cutoff",
         ),
         pytest.param(
-            {"format": RAW, "mix": Mix(seed=2**32 - 1, crossover=3)},
+            {"mix": Mix(seed=2**32 - 1, crossover=3)},
             {"mix_seed": ("INT64", [[2**32 - 1]] * 3), "mix": ("FP32", [[0, 0, 0, 1]] * 3)},
             id="crossover",
         ),
         pytest.param(
-            {"format": RAW, "mix": Mix(seed=5, shares=(0.25,))},
+            {"mix": Mix(seed=5, shares=(0.25,))},
             {"mix_seed": ("INT64", [[5]] * 3), "mix": ("FP32", [[0.25]] * 3)},
             id="one share",
         ),
         pytest.param(
-            {"format": RAW, "mix": Mix(seed=5, layers="coarse")},
+            {"mix": Mix(seed=5, layers="coarse")},
             {"mix_seed": ("INT64", [[5]] * 3), "mix_layers": ("BYTES", ["coarse"] * 3)},
             id="layers",
         ),
         pytest.param(
-            {"format": RAW, "directions": {"smile": 1.5}},
+            {"directions": {"smile": 1.5}},
             {"directions": ("BYTES", ['{"smile": 1.5}'] * 3)},
             id="directions",
         ),
         pytest.param(
-            {"format": RAW, "noise": Noise(layers="1-2", scale=2)},
+            {"noise": Noise(layers="1-2", scale=2)},
             {"noise_scale": ("FP32", [[2]] * 3), "noise_layers": ("BYTES", ["1-2"] * 3)},
             id="noise in some layers",
         ),
         pytest.param(
-            {"format": RAW, "noise": Noise(mode="none")},
+            {"noise": Noise(mode="none")},
             {"noise_scale": ("FP32", [[0]] * 3)},
             id="no noise",
         ),
         pytest.param(
-            {"format": RAW, "noise": Noise(mode="random", seed=6, scale=2)},
+            {"noise": Noise(mode="random", seed=6, scale=2)},
             {"noise_scale": ("FP32", [[2]] * 3), "noise_seed": ("INT64", [[6]] * 3)},
             id="random noise",
         ),
-        pytest.param({"format": RAW, "class_idx": 2}, {"class": ("INT32", [[2]] * 3)}, id="class"),
         pytest.param(
-            {"format": RAW, "class_weights": {2: 0.5, 0: 0.25}},
+            {"truncation": Truncation(psi=0.5, modes=True)},
+            {
+                "psi": ("FP32", [[0.5]] * 3),
+                "cutoff": ("INT32", [[-1]] * 3),
+                "modes": ("INT32", [[1]] * 3),
+            },
+            id="modes",
+        ),
+        pytest.param(
+            {"mix": Mix(z=np.arange(16.0), shares=(0.25,))},
+            {"mix_z": ("FP32", [list(range(16))] * 3), "mix": ("FP32", [[0.25]] * 3)},
+            id="a latent to mix in",
+        ),
+        pytest.param(
+            {"ws_offset": np.ones(16)},
+            {"ws_offset": ("FP32", [[[1] * 16]] * 3)},
+            id="offset for all rows",
+        ),
+        pytest.param(
+            {"ws_offset": np.ones((4, 16))},
+            {"ws_offset": ("FP32", [[[1] * 16] * 4] * 3)},
+            id="offset",
+        ),
+        pytest.param({"class_idx": 2}, {"class": ("INT32", [[2]] * 3)}, id="class"),
+        pytest.param(
+            {"class_weights": {2: 0.5, 0: 0.25}},
             {"c": ("FP32", [[0.25, 0, 0.5]] * 3)},
             id="weights of some classes",
         ),
         pytest.param(
-            {"format": RAW, "class_weights": (0, 1, -1)},
+            {"class_weights": (0, 1, -1)},
             {"c": ("FP32", [[0, 1, -1]] * 3)},
             id="weights of all classes",
         ),
         pytest.param(
-            {"format": RAW, "transform": Transform(translate=(0.5, -0.25))},
+            {"transform": Transform(translate=(0.5, -0.25))},
             {"transform": ("FP32", [[[1, 0, -0.5], [0, 1, 0.25], [0, 0, 1]]] * 3)},
             id="transform",
         ),
@@ -118,19 +151,19 @@ def sent(asked: Generate) -> dict[str, tuple[str, Any]]:
 def test_only_what_is_set_is_sent(
     settings: dict[str, Any], expected: dict[str, tuple[str, Any]]
 ) -> None:
-    assert sent(request(**settings)) == {"seed": ("INT64", [[0], [1], [2]]), **expected}
+    assert sent(**settings) == {"seed": ("INT64", [[0], [1], [2]]), **expected}
 
 
 @given(st.integers(0, 4))
 def test_mixing_takes_each_row_from_exactly_one_parent(crossover: int) -> None:
-    _, rows = sent(request(mix=Mix(seed=1, crossover=crossover)))["mix"]
+    _, rows = sent(mix=Mix(seed=1, crossover=crossover))["mix"]
 
     assert rows == [[0.0] * crossover + [1.0] * (4 - crossover)] * 3
 
 
 @pytest.mark.parametrize(("name", "wanted"), [("raw", "image"), ("png", "encoded")])
 def test_a_file_or_pixels_are_asked_for_and_the_recipe(name: FormatName, wanted: str) -> None:
-    message = wire.encode(request(format=Format(name=name)), (1,), card())
+    message = encoded(Sample(seed=1), card(), Format(name=name))
 
     assert [output.name for output in message.outputs] == [wanted, "recipe"]
     assert message.model_name == "dots"
@@ -148,6 +181,13 @@ def test_a_file_or_pixels_are_asked_for_and_the_recipe(name: FormatName, wanted:
         pytest.param({"transform": Transform()}, "dots .* takes no transform", id="transform"),
         pytest.param({"mix": Mix(seed=0, layers="fine")}, "no fine layers", id="no fine layers"),
         pytest.param({"noise": Noise(layers="3")}, "no layer 3: they are 0 to 2", id="layer"),
+        pytest.param({"truncation": Truncation(modes=True)}, "takes no modes", id="modes"),
+        pytest.param({"mix": Mix(z=np.ones(3), layers="all")}, "has 3 values, dots", id="mix_z"),
+        pytest.param(
+            {"ws_offset": np.ones((3, 16))},
+            r"ws_offset is \[3, 16\], dots expects \[16\] or \[4, 16\]",
+            id="offset",
+        ),
         pytest.param({"directions": {"smle": 1}}, "no direction 'smle': did you", id="direction"),
     ],
 )
@@ -155,26 +195,98 @@ def test_what_the_model_cannot_do_is_refused_before_sending(
     settings: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(InvalidRequest, match=said):
-        wire.encode(request(**settings), (1,), card())
+        encoded(Sample(seed=1, **settings), card())
 
 
 def test_a_class_past_the_last_is_refused() -> None:
     with pytest.raises(InvalidRequest, match="class is 3, dots expects 0 to 2"):
-        wire.encode(request(class_idx=3), (1,), card(c_dim=3))
+        encoded(Sample(seed=1, class_idx=3), card(c_dim=3))
 
 
 def test_class_weights_that_are_not_one_a_class_are_refused() -> None:
     with pytest.raises(InvalidRequest, match="there are 2 class weights, dots has 3 classes"):
-        wire.encode(request(class_weights=(1, 0)), (1,), card(c_dim=3))
+        encoded(Sample(seed=1, class_weights=(1, 0)), card(c_dim=3))
 
 
 def test_a_setting_for_which_the_model_has_no_input_is_refused() -> None:
     progan = card(family="progan", controls=("z",), num_ws=0, ws_resolutions=())
 
     with pytest.raises(InvalidRequest, match=r"dots \(progan\) takes no psi"):
-        wire.encode(request(truncation=Truncation(cutoff=4)), (1,), progan)
+        encoded(Sample(seed=1, truncation=Truncation(cutoff=4)), progan)
     with pytest.raises(InvalidRequest, match=r"dots \(progan\) takes no mix_seed"):
-        wire.encode(request(mix=Mix(seed=1, crossover=2)), (1,), progan)
+        encoded(Sample(seed=1, mix=Mix(seed=1, crossover=2)), progan)
+
+
+@pytest.mark.parametrize(
+    ("sample", "changes", "said"),
+    [
+        pytest.param(Sample(z=np.ones(3)), {}, "z has 3 values, dots expects 16", id="z"),
+        pytest.param(Sample(ws=np.ones(3)), {}, r"ws is \[3\], dots expects \[16\] or", id="w_dim"),
+        pytest.param(Sample(ws=np.ones((5, 16))), {}, r"ws is \[5, 16\], dots", id="num_ws"),
+        pytest.param(
+            Sample(ws=np.ones(16)),
+            {"controls": ("z", "mix_z", "mix", "ws_offset")},
+            r"dots \(stylegan2\) has no average w to reach a ws from, give a seed or z",
+            id="no w_avg",
+        ),
+    ],
+)
+def test_a_latent_that_does_not_fit_the_model_is_refused(
+    sample: Sample, changes: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(InvalidRequest, match=said):
+        wire.settings(sample, RAW, card(**changes))
+
+
+SAMPLES = st.sampled_from(
+    [
+        Sample(seed=1),
+        Sample(seed=2),
+        Sample(seed=3, truncation=Truncation(psi=0.5)),
+        Sample(z=np.ones(16)),
+        Sample(ws=np.ones(16)),
+        Sample(ws=np.ones((4, 16))),
+    ]
+)
+
+
+@given(st.lists(SAMPLES, max_size=40), st.integers(1, 8))
+def test_neighbours_that_carry_the_same_share_a_request(
+    samples: list[Sample], max_batch: int
+) -> None:
+    of = card(max_batch=max_batch)
+    alone = [wire.settings(sample, RAW, of) for sample in samples]
+
+    parts = list(wire.gathered(samples, RAW, of))
+
+    assert str([values for part in parts for values in part]) == str(alone)
+    for part in parts:
+        assert 1 <= len(part) <= max_batch
+        assert len({_carried(values) for values in part}) == 1
+    for part, following in pairwise(parts):
+        assert len(part) == max_batch or _carried(part[0]) != _carried(following[0])
+
+
+def _carried(values: wire.Settings) -> tuple[Any, ...]:
+    return tuple((name, np.shape(value)) for name, value in values.items())
+
+
+def test_samples_are_taken_no_further_than_the_request_that_they_fill() -> None:
+    endless = (Sample(seed=seed) for seed in count())
+
+    first = next(wire.gathered(endless, RAW, card(max_batch=3)))
+
+    assert [values["seed"] for values in first] == [[0], [1], [2]]
+    assert next(endless).seed == 3
+
+
+def test_a_sample_that_cannot_be_is_named_by_its_number() -> None:
+    samples = [Sample(seed=0), Sample(seed=1, class_idx=3)]
+
+    with pytest.raises(InvalidRequest, match=r"^sample 1: dots is unconditional, remove"):
+        list(wire.gathered(samples, RAW, card()))
+    with pytest.raises(InvalidRequest, match="sample 0 is '7', expected a Sample"):
+        list(wire.gathered([7], RAW, card()))  # type: ignore[list-item]
 
 
 @given(st.lists(st.text()))
@@ -225,8 +337,12 @@ def answer(*, raw: bool = False, seeds: tuple[int, ...] = (7, 8)) -> Any:
     return message
 
 
+PART: list[wire.Settings] = [{"seed": [7]}, {"seed": [8]}]
+FILES = [values | {"format": ["png"]} for values in PART]
+
+
 def test_an_answer_becomes_pictures_in_the_order_of_the_seeds() -> None:
-    first, second = wire.decode(answer(), request(), (7, 8), card())
+    first, second = wire.decode(answer(), "dots", FILES, card())
 
     assert (first.seed, second.seed) == (7, 8)
     assert (first.encoded, second.encoded) == (b"7", b"8")
@@ -235,7 +351,7 @@ def test_an_answer_becomes_pictures_in_the_order_of_the_seeds() -> None:
 
 
 def test_raw_pixels_come_as_an_array_and_no_file() -> None:
-    first, second = wire.decode(answer(raw=True), request(format=RAW), (7, 8), card())
+    first, second = wire.decode(answer(raw=True), "dots", PART, card())
 
     assert first.encoded is None
     assert (second.array() == draw(8, card())).all()
@@ -300,4 +416,4 @@ def test_an_answer_that_breaks_the_contract_is_an_error(
     spoil(spoilt)
 
     with pytest.raises(RemoteError, match=said):
-        wire.decode(spoilt, request(format=RAW if raw else Format()), (7, 8), card())
+        wire.decode(spoilt, "dots", PART if raw else FILES, card())

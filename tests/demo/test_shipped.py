@@ -1,7 +1,6 @@
 """What is shipped ready to serve is what the exporter makes of the checkpoint, and it serves."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,28 +18,22 @@ from nonesuch import Client
 from nonesuch_export import directions
 from nonesuch_export.checkpoint import read
 from nonesuch_export.repository import PARTS, Plan, build
-from nonesuch_server.embedded import Embedded
-from nonesuch_server.listen import Listen
-from nonesuch_server.runtime import Runtime
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = ROOT / "model_repository"
 CHECKPOINT = ROOT / "demo" / "portraits.safetensors"
+MODES = 1024
 DIALS = ROOT / "demo" / "directions.safetensors"
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("built")
-    build(read(CHECKPOINT), Plan(name="portraits", repository=folder, directions=DIALS))
+    build(
+        read(CHECKPOINT),
+        Plan(name="portraits", repository=folder, directions=(DIALS,), modes=MODES),
+    )
     return folder
-
-
-@pytest.fixture(scope="module")
-def url(runtime: Runtime) -> Iterator[str]:
-    anywhere = Listen(grpc_port=0, http_port=0, metrics_port=0)
-    with Embedded(SHIPPED, runtime, anywhere) as server:
-        yield server.listen.grpc
 
 
 def _without_parity(card: str) -> dict[str, Any]:
@@ -79,11 +72,14 @@ def test_the_graphs_are_those_that_a_build_writes(built: Path, part: str) -> Non
     )
 
     assert [node.op_type for node in one.graph.node] == [node.op_type for node in two.graph.node]
-    for a, b in zip(one.graph.initializer, two.graph.initializer, strict=True):
-        # Folded sums differ in the last bits between processors.
-        np.testing.assert_allclose(
-            numpy_helper.to_array(a), numpy_helper.to_array(b), rtol=1e-5, atol=1e-6
-        )
+    for stored, made in zip(one.graph.initializer, two.graph.initializer, strict=True):
+        a, b = numpy_helper.to_array(stored), numpy_helper.to_array(made)
+        if ".modes." in stored.name:
+            # Rounding may put a sample into another cluster, which moves two of the centres.
+            assert np.linalg.norm(a - b) < 0.1 * np.linalg.norm(a)
+        else:
+            # Folded sums differ in the last bits between processors.
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
 def test_the_dials_belong_to_the_checkpoint() -> None:

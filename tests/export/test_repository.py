@@ -58,7 +58,7 @@ def test_the_configuration_names_what_the_contract_names(built: Path) -> None:
     assert all(i.optional for i in (*ensemble.input, *sampler.input))
     assert [o.name for o in ensemble.output] == [t.name for t in contract.ANSWER]
     assert [i.name for i in _config(built, "faces_generator").input] == [
-        t.name for t in contract.GRAPH if t.name not in {"c", "transform"}
+        t.name for t in contract.GRAPH if t.name not in {"c", "modes", "transform"}
     ]
 
 

@@ -9,8 +9,12 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from nonesuch.errors import InvalidRequest
 from nonesuch_export.crop import Crop
+from nonesuch_export.network.modes import Modes
+from nonesuch_export.network.periodic import Periodic
 from nonesuch_export.network.values import Configuration
+from nonesuch_export.seam import Tile
 
 
 class Generator(nn.Module):
@@ -23,15 +27,36 @@ class Generator(nn.Module):
     family: ClassVar[str]  # the key in `network.FAMILIES`
     takes_transform: ClassVar[bool] = False  # whether `synthesize` has a use for `transform`
 
+    seamed: ClassVar[str] = ""  # why the family's pictures cannot repeat, if they cannot
+
     crop: Crop | None = None  # the part of the picture that leaves the graph; None = all of it
+    tile: Tile | None = None  # the axes along which pictures repeat without a seam
     config: Configuration
     # z [N, z_dim] and c [N, c_dim] (or None) to w [N, w_dim]; its w_avg is a tensor [w_dim] or
     # None. None for a family without w.
     mapping: nn.Module | None
+    modes: Modes | None  # centres that truncation may go towards besides `w_avg`; None = no others
 
     def __init__(self) -> None:
         super().__init__()
         self.mapping = None  # not in the class, where it would hide the module that a family sets
+        self.modes = None
+
+    def frame(self, crop: Crop | None, tile: Tile | None) -> None:
+        """Draw `crop` of the picture only, and along the axes of `tile` let pictures repeat.
+
+        Raises InvalidRequest where the crop reaches beyond the picture or cuts an axis that is to
+        repeat, and where the family cannot tile.
+        """
+        if tile is not None and self.seamed:
+            raise InvalidRequest(f"{self.family} cannot tile: {self.seamed}; leave out --tile")
+        self.crop = None if crop is None else crop.within(*self.image_size)
+        if tile is not None and self.crop is not None:
+            self.crop.check_whole(tile, *self.image_size)
+        self.tile = tile
+        for module in self.modules():
+            if isinstance(module, Periodic):
+                module.tile = tile
 
     @property
     def w_avg(self) -> Tensor | None:
@@ -52,6 +77,14 @@ class Generator(nn.Module):
     @property
     def ws_resolutions(self) -> tuple[int, ...]:
         """The resolution of the layer that each row of ws styles, [num_ws]."""
+        return ()
+
+    @property
+    def affines(self) -> tuple[Tensor, ...]:
+        """What each row of ws is multiplied with to become styles, [outputs, w_dim] each.
+
+        The weights in force, of all layers that the row styles; none in a family without w.
+        """
         return ()
 
     @property

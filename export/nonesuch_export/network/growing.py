@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from nonesuch_export.network.grown import GrowingConfig
 from nonesuch_export.network.ops import SQRT2
+from nonesuch_export.network.periodic import Periodic
 
 # Without a gain, unlike StyleGAN2's.
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -50,8 +51,13 @@ class Dense(nn.Module):
         self._scale = scale(inputs, gain, use_wscale=use_wscale) * lr
         self._lr = lr
 
+    @property
+    def matrix(self) -> Tensor:
+        """The weight in force, [outputs, inputs]."""
+        return self.weight * self._scale
+
     def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight * self._scale, self.bias * self._lr)
+        return F.linear(x, self.matrix, self.bias * self._lr)
 
 
 class Spread(nn.Module):
@@ -64,13 +70,18 @@ class Spread(nn.Module):
         self.weight = initial((width * 16, inputs), inputs, gain, use_wscale=use_wscale)
         self._scale = scale(inputs, gain, use_wscale=use_wscale)
 
+    @property
+    def matrix(self) -> Tensor:
+        """The weight in force, [width · 16, inputs]."""
+        return self.weight * self._scale
+
     def forward(self, x: Tensor, bias: Tensor) -> Tensor:
         """`bias` is [width]."""
-        x = F.linear(x, self.weight * self._scale, bias.repeat_interleave(16))
+        x = F.linear(x, self.matrix, bias.repeat_interleave(16))
         return x.reshape(-1, self._width, 4, 4)
 
 
-class Convolution(nn.Module):
+class Convolution(Periodic):
     """3x3 convolution that keeps the size, or doubles it.
 
     Doubling is either `repeated` (repeat pixels, then convolve) or `fused` (a transposed
@@ -90,9 +101,12 @@ class Convolution(nn.Module):
 
     def forward(self, x: Tensor, bias: Tensor | None) -> Tensor:
         """x [N, inputs, h, w] to [N, outputs, h, w] or twice that; `bias` is [outputs]."""
+        return self.around(lambda x: self._convolved(x, bias), x, 1, 2 if self.up else 1)
+
+    def _convolved(self, x: Tensor, bias: Tensor | None) -> Tensor:
         weight = self.weight * self._scale
         if self.up is None:
-            return F.conv2d(x, weight, bias, padding=1)
+            return F.conv2d(x, weight, bias, padding=self.padding(1))
         if self.up == "repeated":
             weight = weight.flip((2, 3))
         # Each repeated pixel meets a sum of neighbouring taps: the kernel, shifted and added.

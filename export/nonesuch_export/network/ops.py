@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 (everyone's name for it)
 from torch import Tensor, nn
 
+from nonesuch_export.network.periodic import Periodic
 from nonesuch_export.network.values import EPSILON as EPSILON  # once, for all
 
 SQRT2 = math.sqrt(2.0)
@@ -62,12 +63,17 @@ class Linear(nn.Module):
         self._bias_gain = lr_multiplier
         self._activation, self._gain = ACTIVATIONS[activation]
 
+    @property
+    def matrix(self) -> Tensor:
+        """The weight in force, [outputs, inputs], before the activation's gain."""
+        return self.weight * self._weight_gain
+
     def forward(self, x: Tensor) -> Tensor:
-        x = F.linear(x, self.weight * self._weight_gain, self.bias * self._bias_gain)
+        x = F.linear(x, self.matrix, self.bias * self._bias_gain)
         return self._activation(x) * self._gain
 
 
-class Resampler(nn.Module):
+class Resampler(Periodic):
     """FIR filtering around up-sampling by two, as StyleGAN2's `upfirdn2d` defines it.
 
     `taps` is the normalised filter: [t] to be applied along both axes, or [t, t].
@@ -90,6 +96,10 @@ class Resampler(nn.Module):
         along = [(1, 1)] if self._count == 1 else [(1, 0), (0, 1)]
         return [(self.get_buffer(f"kernel{i}"), axes) for i, axes in enumerate(along)]
 
+    def reach(self, kernel_size: int = 1) -> int:
+        """Samples beyond its place that up-sampling reads, a convolution before it included."""
+        return (kernel_size // 2 + (self.taps + 1) // 2) // 2
+
     def blur(self, x: Tensor, kernel_size: int) -> Tensor:
         """Filter what a transposed convolution of stride 2 gave, to twice its input's size."""
         half = kernel_size // 2
@@ -106,6 +116,9 @@ class Resampler(nn.Module):
 
     def upsample(self, x: Tensor) -> Tensor:
         """Double height and width: a zero behind each sample, then the filter."""
+        return self.around(self._upsampled, x, self.reach(), factor=2)
+
+    def _upsampled(self, x: Tensor) -> Tensor:
         shift = (self.taps + 1) // 2
         left, right = self.taps - 1 - shift, shift - 1  # to be cut off what follows
         common = max(min(left, right), 0)
@@ -124,7 +137,7 @@ def _pad(x: Tensor, before: int, after: int) -> Tensor:
     return F.pad(x, (before, after, before, after))
 
 
-class Modulated(nn.Module):
+class Modulated(Periodic):
     """Convolution whose input channels are scaled by a style (StyleGAN2, equations 1-3).
 
     x is [N, in, h, w] and the style w [N, w_dim]. With `up`, the convolution is transposed with
@@ -163,7 +176,7 @@ class Modulated(nn.Module):
         if self._up:
             x = F.conv_transpose2d(x, self.weight.transpose(0, 1), stride=2)
         else:
-            x = F.conv2d(x, self.weight, padding=self.weight.shape[-1] // 2)
+            x = F.conv2d(x, self.weight, padding=self.padding(self.weight.shape[-1] // 2))
         if self._demodulate:
             power = self.weight.square().sum(dim=(2, 3))  # [out, in]
             scale = torch.rsqrt(F.linear(style.square(), power) + self._epsilon) * gain  # [N, out]

@@ -17,6 +17,7 @@ from nonesuch_export.network.growing import (
 from nonesuch_export.network.grown import Filter
 from nonesuch_export.network.grown import StyleGAN1Config as Config
 from nonesuch_export.network.ops import EPSILON, SQRT2, normalize
+from nonesuch_export.network.periodic import Periodic
 
 # ONNX Runtime normalises with one running sum of float32, which at 1024x1024 is wrong in the
 # fourth digit; up to this many values it is right in the sixth, and faster than anything else.
@@ -71,7 +72,7 @@ class Constant(nn.Module):
         return (self.const + bias[:, None, None]).expand(w.shape[0], -1, -1, -1)
 
 
-class Blur(nn.Module):
+class Blur(Periodic):
     """Low-pass filter that keeps the size, the same in all channels (section 2.1)."""
 
     kernel: Tensor
@@ -84,12 +85,15 @@ class Blur(nn.Module):
 
     def forward(self, x: Tensor, bias: Tensor) -> Tensor:
         """x [N, C, h, w]; `bias` [C] is added afterwards."""
+        return self.around(lambda x: self._blurred(x, bias), x, self.kernel.shape[0] // 2)
+
+    def _blurred(self, x: Tensor, bias: Tensor) -> Tensor:
         taps = self.kernel.shape[0]
         before, after = (taps - 1) // 2, taps // 2
         if before != after:
             x = F.pad(x, (0, after - before, 0, after - before))
         weight = self.kernel.expand(x.shape[1], 1, -1, -1)
-        return F.conv2d(x, weight, bias, padding=before, groups=x.shape[1])
+        return F.conv2d(x, weight, bias, padding=self.padding(before), groups=x.shape[1])
 
 
 class Style(Dense):
@@ -104,7 +108,7 @@ class Style(Dense):
         self.register_buffer("neutral", neutral, persistent=False)
 
     def forward(self, w: Tensor) -> Tensor:
-        return F.linear(w, self.weight * self._scale, self.bias + self.neutral)
+        return F.linear(w, self.matrix, self.bias + self.neutral)
 
 
 class Layer(nn.Module):
@@ -206,6 +210,17 @@ class StyleGAN1(Generator):
     @property
     def ws_resolutions(self) -> tuple[int, ...]:
         return tuple(self.config.layer_resolutions[: self.num_ws])
+
+    @property
+    def affines(self) -> tuple[Tensor, ...]:
+        rows: list[list[Tensor]] = [[] for _ in range(self.num_ws)]
+        source = self.synthesis.layers[0].source
+        if isinstance(source, Spread):  # w is the first layer's input as well
+            rows[0].append(source.matrix)
+        if self.config.use_styles:
+            for row, layer in zip(rows, self.synthesis.layers, strict=True):
+                row.append(layer.affine.matrix)  # type: ignore[union-attr,arg-type]
+        return tuple(torch.cat(row) for row in rows)
 
     @property
     def noise_const(self) -> list[Tensor]:

@@ -33,6 +33,9 @@ class Convolution(Modulated):
             self.noise_strength = nn.Parameter(torch.zeros([]))
             self.register_buffer("noise_const", torch.randn(resolution, resolution))
         self._resampler = Resampler(torch.tensor(config.resample_filter)) if up else None
+        kernel = config.kernel_size
+        self._factor = 2 if up else 1
+        self._reach = self._resampler.reach(kernel) if self._resampler else kernel // 2
         self._activation, self._gain_out = ACTIVATIONS[config.activation]
         self._homogeneous = config.activation in HOMOGENEOUS
         self._clamp = config.conv_clamp
@@ -40,15 +43,17 @@ class Convolution(Modulated):
     def forward(self, x: Tensor, w: Tensor, noise: Tensor | None, gain: float = 1.0) -> Tensor:
         """x [N, in, h, w] to [N, out, r, r]; `noise` is [N or 1, 1, r, r] or None."""
         before, after = self._gains(gain)
-        x = self.convolve(x, w, before)
-        if self._resampler is not None:
-            x = self._resampler.blur(x, self.weight.shape[-1])
+        x = self.around(lambda x: self._filtered(x, w, before), x, self._reach, self._factor)
         if noise is not None:
             x = x + (noise * (self.noise_strength * before)).to(x.dtype)
         x = self._activation(x + (self.bias * before).to(x.dtype)[:, None, None])
         if after != 1:
             x = x * after
         return _clamped(x, self._clamp, gain)
+
+    def _filtered(self, x: Tensor, w: Tensor, gain: float) -> Tensor:
+        x = self.convolve(x, w, gain)
+        return self._resampler.blur(x, self.weight.shape[-1]) if self._resampler else x
 
     def _gains(self, gain: float) -> tuple[float, float]:
         """The layer's whole gain, where it costs nothing if possible: before the activation."""
@@ -201,6 +206,17 @@ class StyleGAN2(Generator):
         if not self.config.use_noise:
             return []
         return [c.noise_const for block in self.synthesis.blocks for c in block.convolutions]
+
+    @property
+    def affines(self) -> tuple[Tensor, ...]:
+        rows: list[list[Tensor]] = [[] for _ in range(self.num_ws)]
+        row = 0
+        for block in self.synthesis.blocks:
+            last = [] if block.torgb is None else [block.torgb]
+            for i, layer in enumerate([*block.convolutions, *last]):
+                rows[row + i].append(layer.affine.matrix)
+            row += len(block.convolutions)
+        return tuple(torch.cat(row) for row in rows)
 
     @property
     def ws_resolutions(self) -> tuple[int, ...]:

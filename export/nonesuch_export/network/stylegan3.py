@@ -178,6 +178,11 @@ class Synthesis(nn.Module):
         self.add_module(name, layer)
         self._names.append(name)
 
+    @property
+    def styled(self) -> list[Input | Layer | ToRGB]:
+        """What each row of ws styles, in the order of the rows."""
+        return [self.input, *map(self.get_submodule, self._names)]  # type: ignore[list-item]
+
     def forward(self, ws: Tensor, transform: Tensor) -> Tensor:
         x: Tensor = self.input(ws[:, 0], transform)
         for i, name in enumerate(self._names):
@@ -190,6 +195,10 @@ class StyleGAN3(Generator):
 
     family: ClassVar[str] = "stylegan3"
     takes_transform: ClassVar[bool] = True
+    seamed: ClassVar[str] = (
+        "its synthesis draws a margin around the picture and crops it, of Fourier features that "
+        "do not repeat at the picture's size"
+    )
 
     config: Config
     mapping: Mapping
@@ -206,6 +215,10 @@ class StyleGAN3(Generator):
             has_w_avg=config.has_w_avg,
         )
         self.synthesis = Synthesis(config)
+
+    @property
+    def affines(self) -> tuple[Tensor, ...]:
+        return tuple(part.affine.matrix for part in self.synthesis.styled)
 
     @property
     def ws_resolutions(self) -> tuple[int, ...]:

@@ -33,6 +33,7 @@ MASK = 2**64 - 1
 NEEDS = {
     "seed": "z",
     "z": "z",
+    "ws": "psi",
     "mix_seed": "mix",
     "mix_z": "mix",
     "mix": "mix",
@@ -41,6 +42,7 @@ NEEDS = {
     "c": "c",
     "psi": "psi",
     "cutoff": "psi",
+    "modes": "modes",
     "directions": "ws_offset",
     "ws_offset": "ws_offset",
     "noise_scale": "noise_scale",
@@ -50,14 +52,27 @@ NEEDS = {
     "format": "",
     "quality": "",
 }
+# Control → what a generator without it is; ws has a reason of its own.
 LACKS = {
     "mix": "has no w to mix",
     "c": "is unconditional",
     "psi": "has no average w to truncate towards",
+    "ws": "has no average w to reach a ws from",
+    "modes": "has one average w and no other centres",
     "ws_offset": "has no w to move",
     "noise_scale": "has no noise layers",
     "noise_shift": "has no noise layers",
     "transform": "cannot move or turn its pictures",
+}
+# What cannot go with a ws, and why.
+BESIDE_WS = {
+    "mix_seed": "is the code of every layer already",
+    "mix_z": "is the code of every layer already",
+    "mix": "is the code of every layer already",
+    "mix_layers": "is the code of every layer already",
+    "class": "comes after the mapping, which alone takes classes",
+    "c": "comes after the mapping, which alone takes classes",
+    "modes": "is truncated towards the one average w",
 }
 
 
@@ -71,7 +86,11 @@ class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         config = json.loads(args["model_config"])
         self.card: Card = json.loads(config["parameters"]["card"]["string_value"])
-        self.card["vectors"] = vectors(self.card, args)
+        folder = Path(args["model_repository"]) / args["model_version"]
+        # What a weight of 1 adds to ws for each of the card's directions, [D, w_dim].
+        self.card["vectors"] = stored(folder, "directions") if self.card["directions"] else ()
+        # The centre of truncation, [w_dim].
+        self.card["w_avg"] = stored(folder, "w_avg") if "psi" in self.card["controls"] else None
         probe = np.arange(4, dtype=np.float32)
         if not np.array_equal(pb_utils.Tensor("probe", probe).as_numpy(), probe):
             raise pb_utils.TritonModelException(
@@ -82,13 +101,9 @@ class TritonPythonModel:
         return [answer(self.card, request) for request in requests]
 
 
-def vectors(card: Card, args: dict[str, str]) -> Array:
-    """What a weight of 1 adds to ws for each of the card's directions, [D, w_dim]."""
-    if not card["directions"]:
-        return np.zeros((0, card["w_dim"]), np.float32)
-    folder = Path(args["model_repository"]) / args["model_version"]
-    stored: Array = np.load(folder / "directions.npy", allow_pickle=False)
-    return stored
+def stored(folder: Path, name: str) -> Array:
+    values: Array = np.load(folder / f"{name}.npy", allow_pickle=False)
+    return values
 
 
 def answer(card: Card, request: Any) -> Any:
@@ -125,6 +140,8 @@ class Request:
         head = {"model": card["name"], "model_hash": card["model_hash"]}
         if card["crop"]:  # other pixels of the same weights
             head["crop"] = card["crop"]
+        if card["tile"]:
+            head["tile"] = card["tile"]
         self.recipes: list[dict[str, Any]] = [dict(head) for _ in range(self.count)]
 
     def __contains__(self, name: str) -> bool:
@@ -161,25 +178,36 @@ def sample(card: Card, sent: Tensors) -> tuple[Tensors, list[dict[str, Any]]]:
     controls = card["controls"]
     for name in sent:
         if NEEDS[name] and NEEDS[name] not in controls:
-            raise RefusedError(f"{card['name']} {LACKS[NEEDS[name]]}; leave out {name}")
+            lack = LACKS[name if name in LACKS else NEEDS[name]]
+            raise RefusedError(f"{card['name']} {lack}; leave out {name}")
     request = Request(card, sent)
     tensors: Tensors = {}
-    for step in (latents, labels, truncation, offset, noise, placement):
+    for step in (latents, labels, truncation, centres, offset, noise, placement):
         tensors.update(step(card, request))
+    if "ws" in request:
+        tensors.update(code(card, request, tensors))
     encoding(card, request)
     return {name: tensors[name] for name in controls}, request.recipes
 
 
 def latents(card: Card, request: Request) -> Tensors:
-    if ("seed" in request) == ("z" in request):
-        raise RefusedError("send either seed or z, and not both")
+    sources = [name for name in ("seed", "z", "ws") if name in request]
+    if len(sources) != 1:
+        found = " and ".join(sources) or "none of them"
+        raise RefusedError(f"send exactly one of seed, z and ws, there is {found}")
+    for name in BESIDE_WS:
+        if "ws" in request and name in request:
+            raise RefusedError(f"ws {BESIDE_WS[name]}; leave out {name}")
     z = latent(card, request, "seed", "z")
     second = [name for name in ("mix_seed", "mix_z") if name in request]
     shares = [name for name in ("mix", "mix_layers") if name in request]
     if not second and not shares:
         return {"z": z, "mix_z": z, "mix": np.zeros((request.count, card["num_ws"]), np.float32)}
     if len(second) != 1 or len(shares) != 1:
-        raise RefusedError("mixing needs one of mix and mix_layers, and one of mix_seed and mix_z")
+        raise RefusedError(
+            "mixing needs one of mix and mix_layers, and one of mix_seed and mix_z, there is "
+            + " and ".join(second + shares)
+        )
     mix = mixed_rows(card, request)
     return {"z": z, "mix_z": latent(card, request, "mix_seed", "mix_z"), "mix": mix}
 
@@ -194,7 +222,9 @@ def mixed_rows(card: Card, request: Request) -> Array:
 
 
 def latent(card: Card, request: Request, seed_name: str, z_name: str) -> Array:
-    """[N, z_dim] from seeds or from latents, whichever was sent."""
+    """[N, z_dim] from seeds or from latents, whichever was sent; beside a ws any will do."""
+    if "ws" in request:
+        return np.zeros((request.count, card["z_dim"]), np.float32)
     if seed_name in request:
         seeds = request.integers(seed_name, 0, SEEDS - 1)
         request.note(seed_name, seeds)
@@ -229,6 +259,8 @@ def truncation(card: Card, request: Request) -> Tensors:
     psi, cutoff = [card["psi"]] * request.count, [-1] * request.count
     if "psi" in request:
         psi = plain(request.numbers("psi", -FACTOR, FACTOR)[:, 0])
+    elif "ws" in request:  # a code is drawn as it is
+        psi = [1.0] * request.count
     elif card["cutoff"] is not None:  # it belongs to the psi that the card recommends
         cutoff = [card["cutoff"]] * request.count
     if "cutoff" in request:
@@ -241,15 +273,45 @@ def truncation(card: Card, request: Request) -> Tensors:
     return {"psi": rows}
 
 
+def centres(card: Card, request: Request) -> Tensors:
+    """Whether truncation goes towards the nearest of the model's centres of w, [N, 1]."""
+    if "modes" not in card["controls"]:
+        return {}
+    modes = [0] * request.count
+    if "modes" in request:
+        modes = request.integers("modes", 0, 1)
+    for recipe, wanted in zip(request.recipes, modes):  # noqa: B905 (also runs on Python 3.9)
+        if wanted:
+            recipe["modes"] = 1
+    return {"modes": np.array(modes, np.float32)[:, None]}
+
+
+def code(card: Card, request: Request, tensors: Tensors) -> Tensors:
+    """A ws as the generator takes it: psi 0, which is w_avg, and the way from there as offset.
+
+    The psi of the request, if any, has shortened that way.
+    """
+    way = rows_of_ws(card, request, "ws") - card["w_avg"]
+    reached = tensors["ws_offset"] + tensors["psi"][:, :, None] * way
+    return {"psi": np.zeros_like(tensors["psi"]), "ws_offset": reached.astype(np.float32)}
+
+
+def rows_of_ws(card: Card, request: Request, name: str) -> Array:
+    """A tensor in W: one row for all layers, [N, 1, w_dim], or one for each."""
+    values = request.numbers(name)
+    shape = [card["num_ws"], card["w_dim"]]
+    if values.shape[1] not in (1, shape[0]) or values.shape[2] != shape[1]:
+        raise RefusedError(
+            f"{name} is {list(values.shape[1:])}, expected [1, {shape[1]}] or {shape}"
+        )
+    request.note(name, [packed(row) for row in values])
+    return values
+
+
 def offset(card: Card, request: Request) -> Tensors:
-    shape = (card["num_ws"], card["w_dim"])
-    total = np.zeros((request.count, *shape), np.float32)
+    total = np.zeros((request.count, card["num_ws"], card["w_dim"]), np.float32)
     if "ws_offset" in request:
-        values = request.numbers("ws_offset")
-        if values.shape[1:] != shape:
-            raise RefusedError(f"ws_offset is {list(values.shape[1:])}, expected {list(shape)}")
-        request.note("ws_offset", [packed(row) for row in values])
-        total = total + values
+        total = total + rows_of_ws(card, request, "ws_offset")
     if "directions" in request:
         wanted = [weights(card, text) for text in request.texts("directions")]
         request.note("directions", wanted)
