@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +128,7 @@ _BAD: dict[str, tuple[bytes, str]] = {
     "no pickle": (b"hello, I am a text file\n", "neither a pickle nor a safetensors file"),
     "truncated": (forge.pickled(forge.shaped(SMALL))[:5000], "damaged or cut short"),
     "os.system": (pickle.dumps(Calls(os.system, "true")), f"names {os.system.__module__}.system"),
-    "unknown class": (pickle.dumps({"G_ema": Path("x")}), "names pathlib"),
+    "unknown class": (pickle.dumps({"G_ema": Fraction(1, 3)}), "names fractions.Fraction"),
     "missing bias": (_without("bias"), "tensor synthesis.b8.conv0.bias is missing"),
     "missing weight": (_without("weight"), "tensor synthesis.b8.conv0.weight is missing"),
 }
