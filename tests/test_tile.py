@@ -1,26 +1,22 @@
 """A tiled model behind Triton: its pictures repeat without a seam, and their recipes say so."""
 
-import ast
 import json
-import math
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from numpy.typing import NDArray
 from PIL import Image
 from tests.conftest import ServedGolden
+from tests.export.stage import loaded
 from tests.test_path import ask, opened
 from tritonclient.grpc import InferenceServerClient
 
 from nonesuch import Client
 from nonesuch.cli import main
 from nonesuch.images import decode
-from nonesuch_export import stages
 from nonesuch_export.seam import seam
 
 SEEDS = [[seed] for seed in range(8)]
@@ -78,19 +74,10 @@ def test_the_command_writes_png_where_there_is_alpha(served: ServedGolden, tmp_p
 
 def test_the_server_and_the_exporter_score_alike() -> None:
     """The encoder is self-contained, so the formula stands in both; here they are compared."""
-    source = (Path(stages.__file__).parent / "encoder.py").read_text(encoding="utf-8")
-    wanted = {"AXES", "RUN", "USUAL", "NOISE", "seam", "along"}
-    parts: list[ast.stmt] = [
-        node
-        for node in ast.parse(source).body
-        if (isinstance(node, ast.FunctionDef) and node.name in wanted)
-        or (isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in wanted)
-    ]
-    names: dict[str, Any] = {"np": np, "NDArray": NDArray, "Any": Any, "math": math}
-    exec(compile(ast.Module(parts, []), "encoder.py", "exec"), names)  # Triton's own is missing
+    encoder = loaded("encoder")
     random = np.random.default_rng(0)
 
     for shape in ((32, 32, 3), (4, 64, 1), (64, 6, 4), (5, 4, 3)):
         pixels = random.integers(0, 256, shape, np.uint8).cumsum(axis=1).astype(np.uint8)
         for tile in ("x", "y", "both"):
-            assert names["seam"](pixels, tile) == seam(pixels, tile)
+            assert encoder.seam(pixels, tile) == seam(pixels, tile)

@@ -1,9 +1,5 @@
 """The sampler's own arithmetic, without a server: what it makes of a request's tensors."""
 
-import importlib.util
-import sys
-import types
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
+from tests.export.stage import loaded
 
 from nonesuch.contract import GRAPH
-from nonesuch_export.stages import __file__ as stages_file
 
 CONTROLS = tuple(tensor.name for tensor in GRAPH if tensor.name not in {"c", "transform"})
 W_AVG = np.linspace(-1, 1, 8, dtype=np.float32)
@@ -39,24 +35,7 @@ CARD: dict[str, Any] = {
 }
 NUMBERS = st.floats(-100, 100, width=32)
 
-
-def _loaded() -> Any:
-    """The stage as a module; only Triton has the library that talks to it."""
-    path = Path(stages_file).with_name("sampler.py")
-    spec = importlib.util.spec_from_file_location("sampler", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    library = "triton_python_backend_utils"
-    sys.modules[library] = types.ModuleType(library)
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        del sys.modules[library]
-    return module
-
-
-SAMPLER = _loaded()
+SAMPLER = loaded("sampler")
 
 
 def drawn_from(tensors: dict[str, NDArray[Any]], w: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,0 +1,192 @@
+"""The encoder's files: what they hold of the pixels, what they say, and who shares whose fate."""
+
+import json
+import queue
+from collections.abc import Iterator
+from functools import partial
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image, JpegImagePlugin
+from tests.conftest import ServedGolden
+from tests.export.stage import loaded
+from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedOutput
+
+ENCODER = loaded("encoder")
+HALVED = 2  # Pillow's word for 4:2:0
+FORMATS = ("jpeg", "png", "webp")
+DEEP = [(name, depth) for name in FORMATS for depth in (1, 3, 4) if (name, depth) != ("jpeg", 4)]
+
+
+def photograph(channels: int, size: int = 48, seed: int = 0) -> NDArray[np.uint8]:
+    """Soft shapes with grain, as photographs have them: [size, size, channels]."""
+    random = np.random.default_rng(seed)
+    coarse = random.integers(0, 256, (6, 6, channels), np.uint8)
+    layers = [Image.fromarray(coarse[:, :, i]).resize((size, size)) for i in range(channels)]
+    noisy = np.stack([np.asarray(layer) for layer in layers], 2) + random.normal(
+        0, 2, (size, size, channels)
+    )
+    return noisy.clip(0, 255).astype(np.uint8)
+
+
+def recipe(name: str = "png", quality: Any = 90, **more: Any) -> bytes:
+    """As the sampler writes it: what has no quality carries none."""
+    settings = {"model": "dots", "format": name, "quality": quality, **more}
+    if name == "png":
+        del settings["quality"]
+    return json.dumps(settings).encode()
+
+
+def encoded(pixels: NDArray[np.uint8], settings: bytes) -> bytes:
+    file: bytes = ENCODER.make(pixels, settings, True)["encoded"]
+    return file
+
+
+def opened(file: bytes) -> Image.Image:
+    picture = Image.open(BytesIO(file))
+    picture.load()
+    return picture
+
+
+def said(picture: Image.Image) -> str:
+    """The picture's XMP packet, wherever its format keeps it."""
+    packet = picture.info.get("xmp") or picture.info["XML:com.adobe.xmp"].encode()
+    return str(packet.decode())
+
+
+def psnr(a: NDArray[Any], b: NDArray[Any]) -> float:
+    error = np.square(a.astype(float) - b).mean()
+    return float(10 * np.log10(255**2 / max(error, 1e-9)))
+
+
+@pytest.mark.parametrize(("name", "channels"), DEEP)
+def test_every_file_holds_the_picture_and_its_mark(name: str, channels: int) -> None:
+    pixels = photograph(channels)
+    settings = recipe(name, 95, seed=7)
+
+    picture = opened(encoded(pixels, settings))
+
+    modes = {1: "L", 3: "RGB", 4: "RGBA"}
+    assert picture.format == name.upper()
+    found = np.asarray(picture.convert(modes[channels])).reshape(pixels.shape)
+    assert psnr(found, pixels) >= (30 if name != "png" else 130)
+    assert "trainedAlgorithmicMedia" in said(picture)
+    assert settings.decode() in said(picture)
+
+
+@pytest.mark.parametrize("quality", [1, 50, 90, 100])
+def test_jpeg_quality_means_what_it_means_to_libjpeg(quality: int) -> None:
+    usual = BytesIO()
+    Image.fromarray(photograph(3)).save(usual, "JPEG", quality=quality, subsampling="4:2:0")
+
+    picture = opened(encoded(photograph(3), recipe("jpeg", quality)))
+
+    assert isinstance(picture, JpegImagePlugin.JpegImageFile)
+    wanted = opened(usual.getvalue())
+    assert isinstance(wanted, JpegImagePlugin.JpegImageFile)
+    assert picture.quantization == wanted.quantization
+    assert JpegImagePlugin.get_sampling(picture) == HALVED
+    assert np.array_equal(np.asarray(picture), np.asarray(wanted))
+
+
+def test_alpha_survives_webp_exactly() -> None:
+    pixels = photograph(4)
+
+    picture = opened(encoded(pixels, recipe("webp", 50)))
+
+    assert np.array_equal(np.asarray(picture)[:, :, 3], pixels[:, :, 3])
+
+
+def test_png_is_no_larger_than_at_a_level_that_searches() -> None:
+    pixels, level = photograph(3, size=128), BytesIO()
+    Image.fromarray(pixels).save(level, "PNG", compress_level=3)
+
+    assert len(encoded(pixels, recipe())) <= len(level.getvalue()) + len(ENCODER.XMP) + 200
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_latents_too_long_for_a_packet_leave_the_rest_and_a_hash(name: str) -> None:
+    settings = recipe(name, seed=3, ws=np.random.default_rng(0).random((14, 512)).tolist())
+
+    packet = said(opened(encoded(photograph(3), settings)))
+
+    assert len(packet) <= ENCODER.LONGEST
+    assert '"seed": 3' in packet
+    assert '"recipe_sha256"' in packet
+    assert '"ws"' not in packet
+
+
+@pytest.mark.parametrize("count", range(0, 80, 8))
+def test_lengths_are_counted_as_far_as_they_matter(count: int) -> None:
+    value = {"ws": [[i / 7, "é\n"] for i in range(count)], "w": None, "mix": {"layers": [3, -4]}}
+    exact = len(json.dumps(value))
+
+    counted = ENCODER.length(value)
+
+    assert counted == exact or (counted >= ENCODER.LONG and exact >= ENCODER.LONG)
+
+
+def test_work_done_at_once_answers_and_fails_as_a_pools_does() -> None:
+    assert ENCODER.at_once(int, "7").result() == 7
+
+    failed = ENCODER.at_once(int, "seven")
+
+    with pytest.raises(ValueError, match="seven"):
+        failed.result()
+
+
+@pytest.fixture
+def triton(served: ServedGolden) -> Iterator[InferenceServerClient]:
+    with InferenceServerClient(served.url) as connected:
+        yield connected
+
+
+def asked(triton: InferenceServerClient, batches: list[list[bytes]]) -> list[Any]:
+    """The files, or the error, of requests that arrive together; each has pictures by recipe."""
+    pixels = np.stack([photograph(3, 64, seed) for seed in range(8)])
+    answers: queue.Queue[tuple[int, Any, Any]] = queue.Queue()
+    for i, batch in enumerate(batches):
+        inputs = []
+        values = (("pixels", pixels[: len(batch)], "UINT8"), ("settings", batch, "BYTES"))
+        for name, value, dtype in values:
+            array = np.array(value, object)[:, None] if dtype == "BYTES" else np.asarray(value)
+            inputs.append(InferInput(name, array.shape, dtype).set_data_from_numpy(array))
+        triton.async_infer(
+            "faces_encoder",
+            inputs,
+            partial(lambda i, result, error: answers.put((i, result, error)), i),
+            outputs=[InferRequestedOutput("encoded")],
+        )
+    found = sorted((answers.get(timeout=60) for _ in batches), key=lambda answer: answer[0])
+    return [error or result.as_numpy("encoded")[:, 0].tolist() for _, result, error in found]
+
+
+@pytest.mark.triton
+@pytest.mark.parametrize("name", FORMATS)
+def test_alone_or_among_others_a_picture_gives_the_same_file(
+    triton: InferenceServerClient, name: str
+) -> None:
+    recipes = [recipe(name, seed=seed) for seed in range(8)]
+
+    (together,) = asked(triton, [recipes])
+    (alone,) = asked(triton, [recipes[:1]])
+
+    assert alone == together[:1]
+    wanted = [photograph(3, 64, seed) for seed in range(8)]
+    assert together == [encoded(*pair) for pair in zip(wanted, recipes, strict=True)]
+
+
+@pytest.mark.triton
+@pytest.mark.parametrize("broken", [b"{", b"[]", recipe("bmp"), recipe("jpeg", "fine")])
+def test_a_broken_picture_fails_alone(triton: InferenceServerClient, broken: bytes) -> None:
+    good = [recipe("jpeg", seed=seed) for seed in range(8)]
+
+    answers = asked(triton, [[settings] for settings in (*good[:3], broken, *good[3:])])
+
+    assert "the encoder failed on this picture" in str(answers.pop(3))
+    files = [file for (file,) in answers]
+    assert [said(opened(file)).count('"seed": ') for file in files] == [1] * 8
+    assert [f'"seed": {i}' in said(opened(file)) for i, file in enumerate(files)] == [True] * 8
