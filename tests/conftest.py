@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import openvino
 import pytest
 from numpy.typing import NDArray
 from tests import families
@@ -46,6 +47,12 @@ def _golden(stem: str) -> Golden:
         return Golden(stem, GOLDEN / f"{stem}.pkl", dict(file))
 
 
+@pytest.fixture(scope="session")
+def graphs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for the golden checkpoints' graphs, as STEM.onnx; who finds none exports it."""
+    return tmp_path_factory.mktemp("graphs")
+
+
 @pytest.fixture(scope="session", params=STEMS)
 def golden(request: pytest.FixtureRequest) -> Golden:
     """Each golden case in turn."""
@@ -72,7 +79,8 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     `faces` has two directions, `ada` some modes. And `wide`, grey and with so large a w that a
     whole offset fills more than a JPEG's segment; `cars`, cropped and with an alpha channel;
-    `bricks`, with one too, which tiles; and a small network of each family by its name.
+    `bricks`, with one too, which tiles; and a small network of each family by its name. `vino`
+    is `stylegan2` through OpenVINO, and so is `half` where this CPU has bf16.
     """
     folder = tmp_path_factory.mktemp("served") / "model_repository"
     for name, stem in zip(("faces", "classes", "ada"), STEMS, strict=True):
@@ -96,7 +104,16 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for family in network.FAMILIES:
         made = network.freeze(families.small(family), family)
         build(made, Plan(name=family, repository=folder))
+    made = network.freeze(families.small("stylegan2"), "stylegan2")
+    build(made, Plan(name="vino", repository=folder, engine="openvino"))
+    if has_bf16():
+        build(made, Plan(name="half", repository=folder, engine="openvino", precision="bf16"))
     return folder
+
+
+def has_bf16() -> bool:
+    """Whether OpenVINO computes in bf16 on this machine."""
+    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 @pytest.fixture(scope="session")
@@ -112,6 +129,7 @@ class ServedGolden:
     """The golden checkpoints behind a running Triton, by the names that they have there."""
 
     url: str
+    http_url: str
     pid: int
     cases: dict[str, Golden]
 
@@ -122,4 +140,4 @@ def served(repository: Path, runtime: Runtime) -> Iterator[ServedGolden]:
     anywhere = Listen(grpc_port=0, http_port=0, metrics_port=0)
     cases = dict(zip(("faces", "classes", "ada"), map(_golden, STEMS), strict=True))
     with Embedded(repository, runtime, anywhere, timeout_s=300) as server:  # of a busy machine
-        yield ServedGolden(server.listen.grpc, server.pid, cases)
+        yield ServedGolden(server.listen.grpc, server.listen.http, server.pid, cases)

@@ -47,6 +47,7 @@ def describe(
         source_sha256=checkpoint.provenance.sha256,
         engine=report.engine,
         precision=report.precision,
+        forms=dict(network.forms),
         licence=checkpoint.licence,
         about=checkpoint.about,
         parity=report.summary(),

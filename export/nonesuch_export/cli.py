@@ -5,7 +5,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -18,6 +18,7 @@ from nonesuch.errors import printable
 from nonesuch.latents import Seeds, parse_seeds
 from nonesuch_export.cli_directions import directions
 from nonesuch_export.crop import Crop
+from nonesuch_export.identity import Hardware, Settings
 from nonesuch_export.seam import Tile
 
 _FILE = click.argument("file", type=click.Path(path_type=Path))
@@ -34,6 +35,24 @@ _TILE = click.option(
     type=click.Choice(get_args(Tile)),
     help="Let pictures repeat without a seam along these axes, for textures.",
 )
+
+
+# The words of `engine.ENGINES` and their precisions, which are not imported to say --help.
+ENGINES = ("onnxruntime", "onnxruntime-cuda", "openvino", "tensorrt")
+PRECISIONS = ("fp32", "bf16", "fp16")
+
+
+def _engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    precision = click.option(
+        "--precision",
+        type=click.Choice(PRECISIONS),
+        default=PRECISIONS[0],
+        help="Arithmetic of the convolutions; the engine must know it.",
+    )
+    engine = click.option(
+        "--engine", type=click.Choice(ENGINES), default=ENGINES[0], help="What runs the network."
+    )
+    return engine(precision(command))
 
 
 @click.group(cls=CommandGroup, extra="export")
@@ -95,7 +114,7 @@ def convert(file: Path, out: Path) -> None:
     default="model_repository",
     help="Folder of the model repository.",
 )
-@click.option("--engine", type=click.Choice(["onnxruntime"]), default="onnxruntime")
+@_engine_options
 @click.option(
     "--max-batch",
     type=click.IntRange(1, 1024),
@@ -116,6 +135,11 @@ def convert(file: Path, out: Path) -> None:
     default=0,
     help="Centres of w to truncate towards, in each group of layers; 0 = the average only.",
 )
+@click.option(
+    "--tune",
+    is_flag=True,
+    help="Measure equal forms of layers on this machine first, and take the fastest.",
+)
 @_JSON
 def build(*, file: Path, as_json: bool, **plan: Any) -> None:
     """Export a checkpoint, compare it with the reference and place it for Triton.
@@ -123,7 +147,7 @@ def build(*, file: Path, as_json: bool, **plan: Any) -> None:
     \b
     Examples:
       nonesuch-export build network-snapshot.pkl --name faces
-      nonesuch-export build ffhq.pkl --name ffhq --repository models --max-batch 4
+      nonesuch-export build ffhq.pkl --name ffhq --engine openvino --precision bf16 --tune
       nonesuch-export build ffhq.pkl --name ffhq --directions dials.safetensors --modes 256
       nonesuch-export build stylegan2-car-config-f.pkl --name cars --crop 512x384
       nonesuch-export build bricks.safetensors --name bricks --tile both
@@ -136,6 +160,8 @@ def build(*, file: Path, as_json: bool, **plan: Any) -> None:
     with _clean_end():
         built = repository.build(read(file), wanted)
     seconds = time.perf_counter() - start
+    for trial in built.trials:
+        click.echo(str(trial), err=True)
     if as_json:
         models = [str(path) for path in built.models]
         click.echo(json.dumps({**asdict(built.card), "models": models, "seconds": seconds}))
@@ -165,14 +191,17 @@ def build(*, file: Path, as_json: bool, **plan: Any) -> None:
     default=None,
     help="An engine built before; by default one is made for the comparison.",
 )
+@_engine_options
 @_CROP
 @_TILE
 @_JSON
-def parity(
+def parity(  # noqa: PLR0913 - an argument for each option
     file: Path,
     *,
     seeds: Seeds,
     engine_file: Path | None,
+    engine: str,
+    precision: str,
     crop: Crop | None,
     tile: Tile | None,
     as_json: bool,
@@ -182,22 +211,93 @@ def parity(
     \b
     Examples:
       nonesuch-export parity network-snapshot.pkl
+      nonesuch-export parity ffhq.pkl --engine openvino --precision bf16
       nonesuch-export parity ffhq.pkl --engine-file models/ffhq_generator/1/model.onnx --json
     """
     from nonesuch_export import graph, network
     from nonesuch_export.checkpoint import read
+    from nonesuch_export.engine import runtime
     from nonesuch_export.parity import compare
 
+    made_by = runtime(engine, precision)
+    made_by.available()
     generator = network.build(read(file))
     generator.frame(crop, tile)
     with tempfile.TemporaryDirectory() as folder:
         plan = engine_file
         if plan is None:
-            plan = Path(folder) / "model.onnx"
-            graph.export(generator, plan)
-        report = compare(generator, plan, seeds=list(seeds))
+            plan, onnx = Path(folder) / made_by.FILE, Path(folder) / "graph.onnx"
+            graph.export(generator, onnx)
+            made_by.compile(onnx, plan, precision=precision, max_batch=len(seeds))
+        report = compare(generator, plan, engine, precision, list(seeds))
     click.echo(report.to_json() if as_json else report.table())
     raise SystemExit(0 if report.passed else 1)
+
+
+@main.command()
+@click.argument("graph", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--out", type=click.Path(path_type=Path), help="[default: GRAPH, ending in .plan]")
+@click.option("--precision", type=click.Choice(["fp32", "fp16"]), default="fp32")
+@click.option(
+    "--batch",
+    type=click.IntRange(1, 1024),
+    nargs=3,
+    default=(1, 8, 8),
+    metavar="LEAST BEST MOST",
+    help="Samples in one run: the range, and the number to be fastest at.",
+)
+@click.option(
+    "--level", type=click.IntRange(0, 5), default=3, help="Of the search for fast kernels."
+)
+@click.option(
+    "--workspace-mib",
+    type=click.IntRange(min=1),
+    help="Memory that kernels may take.  [default: (all that the GPU has)]",
+)
+@click.option(
+    "--timing-cache",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File of measurements on this GPU, read and written.",
+)
+@click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    metavar="SM86",
+    help="Build for such GPUs instead, without one (TensorRT for RTX only).",
+)
+@click.option(
+    "--hardware",
+    type=click.Choice(get_args(Hardware)),
+    default="none",
+    help="Let other GPUs run the plan too, more slowly.",
+)
+@click.option(
+    "--version-compatible", is_flag=True, help="Let later versions of TensorRT run it too."
+)
+def plan(graph: Path, out: Path | None, timing_cache: Path | None, **settings: Any) -> None:
+    """Build a TensorRT plan of an exported GRAPH for the GPU of this machine.
+
+    `build --engine tensorrt` does this too; here it is done anew, on the machine that serves.
+
+    \b
+    Examples:
+      nonesuch-export plan models/faces_generator/1/model.onnx --precision fp16
+      nonesuch-export plan model.onnx --batch 1 4 16 --timing-cache h100.timing
+      nonesuch-export plan model.onnx --target SM86 --target SM89
+    """
+    from nonesuch_export.engine import tensorrt
+
+    made = out or graph.with_suffix(".plan")
+    drawn = _draw if sys.stderr.isatty() else None
+    wanted = Settings(**settings)  # click has checked the types
+    tensorrt.build(graph, made, wanted, timing_cache=timing_cache, progress=drawn)
+    click.echo("\r\033[K" if drawn else "", nl=False, err=True)
+    click.echo(str(made))
+
+
+def _draw(phase: str, done: int, steps: int) -> None:
+    click.echo(f"\r\033[K{phase[:60]}: {done} of {steps}", nl=False, err=True)
 
 
 @main.command()

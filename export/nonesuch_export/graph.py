@@ -18,10 +18,17 @@ import torch
 import torch.nn.functional as F  # noqa: N812 (everyone's name for it)
 from onnx_ir.passes import common
 from onnxscript.optimizer import fold_constants_ir
+from onnxscript.rewriter import RewriteRuleSet
+from onnxscript.rewriter.rules.common import (
+    collapse_slice_rule,
+    reshape_reshape_rule,
+    unsqueeze_unsqueeze_rule,
+)
 from torch import Tensor, nn
 
 from nonesuch import contract
 from nonesuch.errors import ExportError
+from nonesuch_export import shuffle
 from nonesuch_export.directions import Directions
 from nonesuch_export.network import Generator
 
@@ -192,7 +199,7 @@ def export(network: Generator, path: Path) -> None:
     """
     example = neutral(network, torch.zeros(_EXAMPLE_BATCH, network.config.z_dim))
     pipeline = Pipeline(network)
-    _trace(pipeline, {n: example[n] for n in pipeline.names}, ("image",), path)
+    trace(pipeline, {n: example[n] for n in pipeline.names}, ("image",), path)
 
 
 def export_mapping(network: Generator, path: Path, directions: Directions | None = None) -> None:
@@ -203,12 +210,16 @@ def export_mapping(network: Generator, path: Path, directions: Directions | None
     graph = MappingGraph(network, directions)
     known = sizes(network)
     example = {name: torch.zeros(_EXAMPLE_BATCH, known[f"{name}_dim"]) for name in graph.names}
-    _trace(graph, example, graph.outputs, path)
+    trace(graph, example, graph.outputs, path)
 
 
-def _trace(
+def trace(
     module: nn.Module, example: Mapping[str, Tensor], outputs: Sequence[str], path: Path
 ) -> None:
+    """Write a module's graph, with names for its outputs and those of `example` for its inputs.
+
+    All have the batch axis in front. Raises as `export` does.
+    """
     batch = torch.export.Dim("N", min=1)
     try:
         with _quiet():
@@ -233,14 +244,21 @@ def _trace(
     onnx.save(model, path)
 
 
+# What indexing in torch leaves: slices of the whole, one axis after the other.
+_RULES = RewriteRuleSet([collapse_slice_rule, unsqueeze_unsqueeze_rule, reshape_reshape_rule])
+
+
 def _fold(model: ir.Model) -> None:
     """Compute gains, filters and sums over weights once, into constants.
 
-    These passes only: onnxscript's rewrite rules take an addition of 1e-8 for one of zero, and
-    without it a latent or a channel of zeros is divided by zero.
+    These passes and rules only: another of onnxscript's takes an addition of 1e-8 for one of
+    zero, and without it a latent or a channel of zeros is divided by zero.
     """
     fold_constants_ir(model, input_size_limit=2**31, output_size_limit=2**31)
+    _RULES.apply_to_model(model)
+    shuffle.order(model.graph)
     ir.passes.Sequential(
+        common.IdentityEliminationPass(),
         common.RemoveUnusedNodesPass(),
         common.RemoveUnusedOpsetsPass(),
         common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),

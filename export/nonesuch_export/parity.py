@@ -20,7 +20,7 @@ from nonesuch.contract import noise_shift
 from nonesuch.errors import ExportError
 from nonesuch.latents import latent
 from nonesuch.options import Transform
-from nonesuch_export.engine import onnxruntime
+from nonesuch_export.engine import runtime
 from nonesuch_export.graph import Pipeline, neutral
 from nonesuch_export.network import Generator
 from nonesuch_export.seam import Tile, seam
@@ -39,8 +39,13 @@ class Tolerance:
     psnr: float = 0.0  # dB
 
 
-# fp32: a float may sit beside an integer and fall on either side when it is cut off.
-TOLERANCES = {"fp32": Tolerance(max_level=1, share=0.001)}
+_HALF = Tolerance(max_level=255, share=1.0, psnr=40.0)
+TOLERANCES = {
+    # A float may sit beside an integer and fall on either side when it is cut off.
+    "fp32": Tolerance(max_level=1, share=0.001),
+    "bf16": _HALF,
+    "fp16": _HALF,
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,6 +110,15 @@ class Report:
         verdict = "within" if self.passed else "NOT within"
         return "\n".join([*lines, f"{self.engine} {self.precision}: {verdict} tolerance"])
 
+    @property
+    def difference(self) -> str:
+        """How far the pictures are apart, in a clause."""
+        worst = "" if self.psnr is None else f" (PSNR {self.psnr:.1f} dB)"
+        return (
+            f"{self.engine} {self.precision} differs from the reference by up to {self.max_level} "
+            f"levels on {self.share:.2%} of the values{worst}"
+        )
+
     def summary(self) -> dict[str, Any]:
         """The figures of the card."""
         return {
@@ -118,10 +132,14 @@ class Report:
 
 
 def compare(
-    network: Generator, plan: Path, precision: str = "fp32", seeds: Sequence[int] = GOLDEN_SEEDS
+    network: Generator,
+    plan: Path,
+    engine: str = "onnxruntime",
+    precision: str = "fp32",
+    seeds: Sequence[int] = GOLDEN_SEEDS,
 ) -> Report:
-    """Run `seeds` through torch and through the engine file `plan`."""
-    engine = onnxruntime.Engine(plan)
+    """Run `seeds` through torch and through the file `plan`, made for `engine`."""
+    loaded = runtime(engine, precision).Engine(plan, precision=precision)
     pipeline = Pipeline(network)
     rows: list[Row] = []
     for start in range(0, len(seeds), _BATCH):
@@ -129,14 +147,14 @@ def compare(
         given, said = settings(network, part)
         with torch.inference_mode():
             reference = pipeline(*(given[name] for name in pipeline.names)).numpy()
-        image = engine.run({name: value.numpy() for name, value in given.items()})
+        image = loaded.run({name: value.numpy() for name, value in given.items()})
         if image.shape != reference.shape or image.dtype != reference.dtype:
             raise ExportError(f"the engine answers {image.shape}, expected {reference.shape}")
         rows += [
             _row(seed, words, a, b, network.tile or "both")
             for seed, words, a, b in zip(part, said, reference, image, strict=True)
         ]
-    return Report(engine=onnxruntime.NAME, precision=precision, rows=tuple(rows), tile=network.tile)
+    return Report(engine=engine, precision=precision, rows=tuple(rows), tile=network.tile)
 
 
 def settings(network: Generator, seeds: Sequence[int]) -> tuple[dict[str, Tensor], list[str]]:

@@ -24,17 +24,19 @@ from nonesuch import contract
 from nonesuch.card import Card
 from nonesuch.contract import Tensor
 from nonesuch.errors import CheckpointError, ExportError, InvalidRequest, ParityError
-from nonesuch_export import clusters, directions, graph, network, parity
+from nonesuch_export import clusters, directions, graph, network, parity, tuning
 from nonesuch_export.card import describe
 from nonesuch_export.checkpoint import Checkpoint
 from nonesuch_export.crop import Crop
 from nonesuch_export.directions import Directions
-from nonesuch_export.engine import ENGINES
+from nonesuch_export.engine import runtime
 from nonesuch_export.network import Generator
 from nonesuch_export.seam import Tile
+from nonesuch_export.tuning import Trial
 
 VERSION = "1"
 STAGES = Path(__file__).parent / "stages"
+_TUNED_BATCH = 4  # pictures in a run while forms are measured, if a run may have so many
 PARTS = ("_generator", "_mapping", "_encoder", "_sampler", "")  # the ensemble last
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -68,6 +70,7 @@ class Plan:
     tile: Tile | None = None  # the axes along which pictures are to repeat without a seam
     directions: tuple[Path, ...] = ()  # files of `nonesuch_export.directions`
     modes: int = 0  # centres of w for truncation in each group of layers; 0 = none
+    tune: bool = False  # measure equal forms of layers; otherwise those of the last build stay
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name) or self.name.endswith(PARTS[:-1]):
@@ -79,6 +82,7 @@ class Plan:
             raise InvalidRequest(f"max_batch is {self.max_batch}, expected 1 to 1024")
         if self.modes and not 2 <= self.modes <= clusters.MOST:
             raise InvalidRequest(f"modes is {self.modes}, expected 0 or 2 to {clusters.MOST}")
+        runtime(self.engine, self.precision)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,6 +92,7 @@ class Built:
     card: Card
     report: parity.Report
     models: tuple[Path, ...]
+    trials: tuple[Trial, ...] = ()  # what tuning measured
 
 
 def build(checkpoint: Checkpoint, plan: Plan) -> Built:
@@ -95,41 +100,67 @@ def build(checkpoint: Checkpoint, plan: Plan) -> Built:
 
     Raises CheckpointError where the checkpoint fits no network or the directions are not its own,
     InvalidRequest where the crop or the tile does not fit the network (`Generator.frame`) or there
-    are not so many modes, ExportError where a file cannot be made or written, ParityError where
-    the engine misses its tolerance; then the repository
-    is as it was.
+    are not so many modes, ExportError where a file cannot be made or written or the engine's
+    runtime is missing, ParityError where the engine misses its tolerance; then the repository is
+    as it was.
     """
+    runtime(plan.engine, plan.precision).available()
     generator = network.build(checkpoint)
     generator.frame(plan.crop, plan.tile)
     named = _directions(checkpoint, generator, plan)
     if plan.modes:
         generator.modes = clusters.find(generator, plan.modes)
+    trials = _shape(generator, checkpoint, plan)
     with _aside(plan.repository) as folder:
-        engine = ENGINES[plan.engine]
         for part in parts(generator.w_dim):
             (folder / f"{plan.name}{part}" / VERSION).mkdir(parents=True)
-        onnx = folder / f"{plan.name}_generator" / VERSION / engine.FILE
-        graph.export(generator, onnx)
-        if generator.mapping is not None:
-            mapping = folder / f"{plan.name}_mapping" / VERSION / engine.FILE
-            graph.export_mapping(generator, mapping, named)
-        report = parity.compare(generator, onnx, plan.precision)
+        report = parity.compare(
+            generator, _compile(folder, generator, named, plan), plan.engine, plan.precision
+        )
         if not report.passed:
-            raise ParityError(
-                f"{plan.engine} {plan.precision} differs from the reference by up to "
-                f"{report.max_level} levels on {report.share:.2%} of the values; nothing is built"
-            )
+            raise ParityError(f"{report.difference}; nothing is built")
         card = describe(
             plan.name, checkpoint, generator, report, max_batch=plan.max_batch, directions=named
         )
-        _write_models(folder, card, generator, engine.BACKEND)
+        _write_models(folder, card, generator)
         sampler = folder / f"{plan.name}_sampler" / VERSION
         if named is not None:
             np.save(sampler / "directions.npy", named.vectors)
         if generator.w_avg is not None:
             np.save(sampler / "w_avg.npy", generator.w_avg.numpy())
         models = _move(folder, plan)
-    return Built(card=card, report=report, models=models)
+    return Built(card=card, report=report, models=models, trials=trials)
+
+
+def _shape(generator: Generator, checkpoint: Checkpoint, plan: Plan) -> tuple[Trial, ...]:
+    """Choose among equal forms of layers: by measuring, or as the model that is replaced did."""
+    if plan.tune:
+        batch = min(plan.max_batch, _TUNED_BATCH)
+        return tuple(tuning.tune(generator, plan.engine, plan.precision, batch))
+    path = plan.repository / plan.name / VERSION / "card.json"
+    if path.exists():
+        card = Card.from_json(path.read_text(encoding="utf-8"))
+        if (card.model_hash, card.engine, card.precision) == (
+            checkpoint.digest(),
+            plan.engine,
+            plan.precision,
+        ):
+            generator.shape(card.forms)
+    return ()
+
+
+def _compile(folder: Path, generator: Generator, named: Directions | None, plan: Plan) -> Path:
+    """Put the plans of generator and mapping in their places; returns the generator's."""
+    engine = runtime(plan.engine, plan.precision)
+    onnx = folder / "graph.onnx"
+    if generator.mapping is not None:
+        graph.export_mapping(generator, onnx, named)
+        mapping = folder / f"{plan.name}_mapping" / VERSION / engine.FILE
+        engine.compile(onnx, mapping, precision=engine.PRECISIONS[0], max_batch=plan.max_batch)
+    graph.export(generator, onnx)
+    compiled = folder / f"{plan.name}_generator" / VERSION / engine.FILE
+    engine.compile(onnx, compiled, precision=plan.precision, max_batch=plan.max_batch)
+    return compiled
 
 
 def _directions(checkpoint: Checkpoint, generator: Generator, plan: Plan) -> Directions | None:
@@ -146,9 +177,9 @@ def _directions(checkpoint: Checkpoint, generator: Generator, plan: Plan) -> Dir
     return found
 
 
-def _write_models(folder: Path, card: Card, generator: Generator, backend: str) -> None:
+def _write_models(folder: Path, card: Card, generator: Generator) -> None:
     known = graph.sizes(generator) | {"num_directions": len(card.directions)}
-    for config in configs(card, known, backend):
+    for config in configs(card, known):
         text = text_format.MessageToString(config)
         (folder / config.name / "config.pbtxt").write_text(text, encoding="utf-8")
     for stage in ("sampler", "encoder"):
@@ -219,22 +250,23 @@ def _locked(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def configs(card: Card, sizes: Mapping[str, int], backend: str) -> list[pb.ModelConfig]:
+def configs(card: Card, sizes: Mapping[str, int]) -> list[pb.ModelConfig]:
     """The configurations of all models of a generator."""
+    engine = runtime(card.engine, card.precision)
     inputs = [t for t in contract.GRAPH if t.name in card.controls]
     latents = [t for t in contract.MAPPING if t.name in card.controls]
     mapped = [contract.W, *([contract.SCORES] if card.directions else [])]
     steps = [
-        ("_sampler", "python", contract.REQUEST, [*inputs, contract.RECIPE]),
-        ("_generator", backend, inputs, [contract.IMAGE]),
-        ("_encoder", "python", [_PIXELS, _SETTINGS], contract.ANSWER),
-        *([("_mapping", backend, latents, mapped)] if card.w_dim else []),
+        ("_sampler", None, contract.REQUEST, [*inputs, contract.RECIPE]),
+        ("_generator", card.precision, inputs, [contract.IMAGE]),
+        ("_encoder", None, [_PIXELS, _SETTINGS], contract.ANSWER),
+        *([("_mapping", engine.PRECISIONS[0], latents, mapped)] if card.w_dim else []),
     ]
     made = []
-    for part, kind, takes, gives in steps:
+    for part, precision, takes, gives in steps:
         config = pb.ModelConfig(
             name=f"{card.name}{part}",
-            backend=kind,
+            backend="python",
             max_batch_size=card.max_batch,
             input=[_input(t, sizes, optional=takes is contract.REQUEST) for t in takes],
             output=[_output(t, sizes) for t in gives],
@@ -243,6 +275,8 @@ def configs(card: Card, sizes: Mapping[str, int], backend: str) -> list[pb.Model
             # thread a core. Without a kind, the model takes the GPU where there is one.
             instance_group=[pb.ModelInstanceGroup(count=1)],
         )
+        if precision is not None:
+            engine.configure(config, precision=precision)
         made.append(config)
     made[0].parameters[contract.CARD].string_value = card.to_json()
     return [*made, _ensemble(card, sizes, inputs)]

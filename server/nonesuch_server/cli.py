@@ -24,7 +24,7 @@ from nonesuch_server.preflight import check
 from nonesuch_server.runtime import Runtime
 from nonesuch_server.watch import Watch
 
-_POLL_S = 0.1
+_LOOK_S = 1.0  # between looks at the server's processes
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -169,7 +169,7 @@ def doctor(  # noqa: PLR0913 - an argument for each option
 def _prepared(cache: Path, python: Path | None) -> Runtime:
     runtime = Runtime(cache.absolute(), find_interpreter(python))
     if not runtime.ready:
-        click.echo(f"Preparing {runtime.folder}, once (about 100 MB to fetch).", err=True)
+        click.echo(f"Preparing {runtime.folder}, once (about 220 MB to fetch).", err=True)
         runtime.prepare()
     return runtime
 
@@ -224,13 +224,13 @@ def _serve(server: Embedded) -> int:
     watch = Watch(server.pid, server.listen.grpc)
     with suppress(_Signalled):
         while True:
-            _wait(server, watch)
+            server.wait(_LOOK_S)
+            _heal(watch)
     click.echo("Finishing the requests at hand; Ctrl-C again ends them.", err=True)
     return 0
 
 
-def _wait(server: Embedded, watch: Watch) -> None:
-    server.wait(_POLL_S)
+def _heal(watch: Watch) -> None:
     for model in watch.fallen():
         click.echo(f"The process of model '{model}' is gone; loading the model again.", err=True)
         watch.heal(model)
@@ -254,7 +254,10 @@ def _await_command(process: "subprocess.Popen[bytes]", server: Embedded) -> int:
     watch = Watch(server.pid, server.listen.grpc)
     try:
         while process.poll() is None:
-            _wait(server, watch)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_LOOK_S)
+            server.wait(0)
+            _heal(watch)
     except _Signalled as exc:
         if exc.number != signal.SIGINT:  # the terminal's Ctrl-C has reached the command as well
             process.send_signal(exc.number)

@@ -288,15 +288,15 @@ def _is_open(address: str) -> bool:
 def _lay_backends(folder: Path, runtime: Runtime) -> None:
     """Give one server its backends; the shims come from this package, so they are never stale.
 
-    Copies, because Triton refuses a shim that is a link.
+    Copies, because Triton refuses a shim that is a link; each with what they share.
     """
     folder.mkdir()
     (folder / "python").symlink_to(runtime.stage)
-    for shim in resources.files("nonesuch_server.backends").iterdir():
-        name, dot, ending = shim.name.partition(".")
-        if dot + ending == ".py" and name != "__init__":
-            (folder / name).mkdir()
-            (folder / name / "model.py").write_bytes(shim.read_bytes())
+    ours = resources.files("nonesuch_server.backends")
+    for name in sorted(preflight.FILES.keys() - {"python"}):
+        (folder / name).mkdir()
+        (folder / name / "model.py").write_bytes((ours / f"{name}.py").read_bytes())
+        (folder / name / "answers.py").write_bytes((ours / "answers.py").read_bytes())
 
 
 def _failure(missing: Sequence[str], index: Sequence[Any], said: str) -> str:

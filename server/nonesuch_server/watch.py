@@ -4,7 +4,7 @@ Triton does not restart a stub that has been killed; its model keeps saying that
 fails every request. Unloading and loading the model gives it a new one.
 """
 
-import time
+import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -15,7 +15,6 @@ from tritonclient.utils import InferenceServerException
 from nonesuch.errors import ServerError
 from nonesuch_server import log
 
-_EVERY_S = 1.0
 _ANSWER_S = 10.0
 _LOAD_S = 120.0
 _STUB = "triton_python_backend_stub"
@@ -27,16 +26,12 @@ class Watch:
     def __init__(self, pid: int, address: str) -> None:
         self._pid, self._address = pid, address
         self._stubs = stubs(pid)
-        self._next_s = time.monotonic() + _EVERY_S
 
     def fallen(self) -> list[str]:
         """Return the models that have lost a stub since the last look, sorted.
 
-        Looks at most once a second. A model that was unloaded or loaded anew on purpose is none.
+        A model that was unloaded or loaded anew on purpose is none.
         """
-        if time.monotonic() < self._next_s:
-            return []
-        self._next_s = time.monotonic() + _EVERY_S
         living = stubs(self._pid)
         gone = {pid: model for pid, model in self._stubs.items() if pid not in living}
         with suppress(InferenceServerException):  # no answer: look again, if the server still lives
@@ -76,9 +71,12 @@ def stubs(pid: int) -> dict[int, str]:
 
 
 def _children(pid: int) -> Iterator[int]:
-    for thread in Path(f"/proc/{pid}/task").glob("*"):
-        with suppress(OSError):  # the thread has just ended
-            yield from map(int, (thread / "children").read_text(encoding="utf-8").split())
+    # Plain strings: with `Path`, a look at Triton's 200 threads takes two hundredths of a core.
+    tasks = f"/proc/{pid}/task"
+    with suppress(OSError):  # the server has ended
+        for thread in os.listdir(tasks):  # noqa: PTH208
+            with suppress(OSError), open(f"{tasks}/{thread}/children", "rb", 0) as file:  # noqa: PTH123
+                yield from map(int, file.read().split())
 
 
 def _model(pid: int) -> str:

@@ -117,7 +117,7 @@ def _module(part: nn.Module, config: Config, class_name: str, own: dict[str, Any
     children = {
         name: _module(child, config, type(child).__name__, _attributes(child, config))
         for name, child in part.named_children()
-        if not name.startswith("_")
+        if child.state_dict()  # what only computes is ours, and not in their files
     }
     buffers = dict(part.named_buffers(recurse=False))
     if isinstance(part, Block | Convolution | Shortcut):

@@ -5,15 +5,20 @@ import queue
 from collections.abc import Iterator
 from functools import partial
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image, JpegImagePlugin
+from tests import xmp
 from tests.conftest import ServedGolden
 from tests.export.stage import loaded
 from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedOutput
+
+from nonesuch import __version__
+from nonesuch.provenance import SOURCE_TYPE
 
 ENCODER = loaded("encoder")
 HALVED = 2  # Pillow's word for 4:2:0
@@ -75,6 +80,20 @@ def test_every_file_holds_the_picture_and_its_mark(name: str, channels: int) -> 
     assert psnr(found, pixels) >= (30 if name != "png" else 130)
     assert "trainedAlgorithmicMedia" in said(picture)
     assert settings.decode() in said(picture)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_other_programs_read_that_it_is_synthetic_and_how_it_was_made(
+    tmp_path: Path, name: str
+) -> None:
+    settings = recipe(name, seed=7, mix_layers="<&>", directions={"smile": -1.5})
+    (tmp_path / "file").write_bytes(encoded(photograph(3), settings))
+
+    told = xmp.told(tmp_path / "file")
+
+    assert told["DigitalSourceType"] == SOURCE_TYPE
+    assert told["CreatorTool"] == f"nonesuch {__version__}"
+    assert json.loads(told["Recipe"]) == json.loads(settings)
 
 
 @pytest.mark.parametrize("quality", [1, 50, 90, 100])

@@ -29,7 +29,8 @@ class Exported:
 
     def __init__(self, generator: Generator, path: Path) -> None:
         self.generator = generator
-        graph.export(generator, path)
+        if not path.exists():
+            graph.export(generator, path)
         self.model = onnx.load(path)
         self._name = _float_image(self.model)
         exposed = onnx.load(path)
@@ -57,9 +58,8 @@ def _float_image(model: onnx.ModelProto) -> str:
 
 
 @pytest.fixture(scope="module")
-def exported(golden: Golden, tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    path = tmp_path_factory.mktemp("onnx") / "model.onnx"
-    return Exported(network.build(read(golden.path)), path)
+def exported(golden: Golden, graphs: Path) -> Exported:
+    return Exported(network.build(read(golden.path)), graphs / f"{golden.stem}.onnx")
 
 
 def test_inputs_and_output_are_the_contracts(exported: Exported, golden: Golden) -> None:

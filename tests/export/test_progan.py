@@ -27,8 +27,8 @@ def golden(request: pytest.FixtureRequest) -> Golden:
 
 
 @pytest.fixture(scope="module")
-def exported(golden: Golden, tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    return Exported(golden.generator, tmp_path_factory.mktemp("onnx") / "model.onnx")
+def exported(golden: Golden, graphs: Path) -> Exported:
+    return Exported(golden.generator, graphs / f"{golden.stem}.onnx")
 
 
 def test_all_golden_images_are_compared(golden: Golden) -> None:

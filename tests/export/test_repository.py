@@ -214,5 +214,5 @@ def test_configs_are_the_same_for_the_same_card(built: Path) -> None:
     sizes = {"z_dim": 24, "w_dim": 20, "num_ws": 6, "num_noise": 5, "c_dim": 0,
              "height": 16, "width": 16, "channels": 3}  # fmt: skip
 
-    for config in repository.configs(card, sizes, "onnxruntime"):
+    for config in repository.configs(card, sizes):
         assert config == _config(built, config.name)

@@ -97,8 +97,8 @@ def golden(request: pytest.FixtureRequest) -> Golden:
 
 
 @pytest.fixture(scope="module")
-def exported(golden: Golden, tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    return Exported(golden.generator, tmp_path_factory.mktemp("onnx") / "model.onnx")
+def exported(golden: Golden, graphs: Path) -> Exported:
+    return Exported(golden.generator, graphs / f"{golden.path.stem}.onnx")
 
 
 def _image(generator: Generator, feeds: Feeds) -> NDArray[Any]:

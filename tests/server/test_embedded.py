@@ -87,7 +87,7 @@ def _replaced(path: str, old: str, new: str) -> Change:
         ),
         pytest.param(
             _replaced("plus/config.pbtxt", '"python"', '"tensorrt"'),
-            r"'plus' needs the backend 'tensorrt', the embedded server has onnxruntime and python",
+            r"needs the backend 'tensorrt', the embedded server has onnxruntime, openvino, python;",
             id="other backend",
         ),
         pytest.param(

@@ -53,7 +53,7 @@ def test_two_processes_prepare_one_runtime_and_say_no_more_than_where(
 ) -> None:
     runtime, ended = prepared
 
-    said = f"Preparing {runtime.folder}, once (about 100 MB to fetch).\n"
+    said = f"Preparing {runtime.folder}, once (about 220 MB to fetch).\n"
     assert ended == [(0, f"{runtime.folder}\n", said)] * 2
     assert runtime.ready
     assert [path for path in runtime.cache.iterdir() if path.is_dir()] == [runtime.folder]

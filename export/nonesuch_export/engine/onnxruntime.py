@@ -7,15 +7,30 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
+from tritonclient.grpc import model_config_pb2 as pb
 
 from nonesuch.errors import ExportError
 
 NAME = "onnxruntime"
-BACKEND = "onnxruntime"  # Triton's name for what serves it
+BACKEND = "onnxruntime"
 FILE = "model.onnx"
-PRECISIONS = ("fp32",)
+PRECISIONS: tuple[str, ...] = ("fp32",)
 
 _PROVIDER = "CPUExecutionProvider"
+
+
+def available() -> None:
+    """Always: the exporter needs ONNX Runtime itself."""
+
+
+def compile(graph: Path, plan: Path, *, precision: str, max_batch: int) -> None:  # noqa: ARG001
+    """Put the graph in the plan's place."""
+    graph.replace(plan)
+
+
+def configure(config: pb.ModelConfig, *, precision: str) -> None:  # noqa: ARG001
+    """Name the backend; its defaults are right."""
+    config.backend = BACKEND
 
 
 class Engine:
@@ -25,17 +40,17 @@ class Engine:
     would run it.
     """
 
-    def __init__(self, path: Path, *, threads: int = 0) -> None:
+    def __init__(self, plan: Path, *, precision: str, threads: int = 0) -> None:  # noqa: ARG002
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
         try:
-            self._session = ort.InferenceSession(path, options, providers=[_PROVIDER])
+            self._session = ort.InferenceSession(plan, options, providers=[_PROVIDER])
         except Exception as exc:  # its exceptions share no public class
-            raise ExportError(f"ONNX Runtime refuses {path.name}: {str(exc)[:300]}") from exc
+            raise ExportError(f"ONNX Runtime refuses {plan.name}: {str(exc)[:300]}") from exc
         if (used := self._session.get_providers()[0]) != _PROVIDER:
             raise ExportError(f"ONNX Runtime runs on {used}, asked for {_PROVIDER}")
-        self.inputs = tuple(i.name for i in self._session.get_inputs())
+        self.inputs: tuple[str, ...] = tuple(i.name for i in self._session.get_inputs())
 
     def run(self, feeds: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
         """The graph's one output for its inputs by name, with a common batch axis.

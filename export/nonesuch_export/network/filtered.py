@@ -77,8 +77,12 @@ class Resampling:
 
     @property
     def begin(self) -> int:
-        """The first sample that any phase reads, negative in the padding."""
-        return min(map(self.first_sample, range(self.phases)))
+        """The sample that the kernels of all phases begin at, negative in the padding.
+
+        It is one of the input's own, so that no inserted zero has to be cut off in front.
+        """
+        first = min(map(self.first_sample, range(self.phases)))
+        return first // self.spread * self.spread
 
     @property
     def width(self) -> int:
@@ -218,11 +222,20 @@ def _sum(parts: Sequence[Tensor]) -> Tensor:
 
 
 def _spread(x: Tensor, factor: int, axis: int) -> Tensor:
-    """factor - 1 zeros behind each sample along an axis."""
+    """factor - 1 zeros behind each sample along an axis.
+
+    For the authors' factors as repeated samples times ones and zeros, which keep to the layout
+    of the convolutions around them; writing zeros between samples takes a fifth axis. Where
+    1 / factor is no float, samples would be repeated from the wrong places.
+    """
     if factor == 1:
         return x
-    behind = (0, factor - 1) if axis == COLUMNS else (0, 0, 0, factor - 1)
-    return F.pad(x.unsqueeze(axis + 1), behind).flatten(axis, axis + 1)
+    if factor.bit_count() > 1:
+        behind = (0, factor - 1) if axis == COLUMNS else (0, 0, 0, factor - 1)
+        return F.pad(x.unsqueeze(axis + 1), behind).flatten(axis, axis + 1)
+    scale = [1.0, float(factor)] if axis == COLUMNS else [float(factor), 1.0]
+    kept = torch.tensor([1.0] + [0.0] * (factor - 1)).repeat(x.shape[axis])
+    return F.interpolate(x, scale_factor=scale) * (kept if axis == COLUMNS else kept[:, None])
 
 
 def _padded(x: Tensor, before: int, after: int, axis: int) -> Tensor:

@@ -13,6 +13,7 @@ from nonesuch.errors import InvalidRequest
 from nonesuch_export.crop import Crop
 from nonesuch_export.network.modes import Modes
 from nonesuch_export.network.periodic import Periodic
+from nonesuch_export.network.upconvolution import Form
 from nonesuch_export.network.values import Configuration
 from nonesuch_export.seam import Tile
 
@@ -57,6 +58,14 @@ class Generator(nn.Module):
         for module in self.modules():
             if isinstance(module, Periodic):
                 module.tile = tile
+
+    @property
+    def forms(self) -> dict[str, Form]:
+        """The form of each layer that has several equal ones, by its resolution."""
+        return {}
+
+    def shape(self, forms: dict[str, str]) -> None:
+        """Give layers these of their `forms`; names that it does not know are passed over."""
 
     @property
     def w_avg(self) -> Tensor | None:

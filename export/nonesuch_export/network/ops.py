@@ -70,7 +70,8 @@ class Linear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.linear(x, self.matrix, self.bias * self._bias_gain)
-        return self._activation(x) * self._gain
+        x = self._activation(x)
+        return x if self._gain == 1 else x * self._gain
 
 
 class Resampler(Periodic):
@@ -100,18 +101,28 @@ class Resampler(Periodic):
         """Samples beyond its place that up-sampling reads, a convolution before it included."""
         return (kernel_size // 2 + (self.taps + 1) // 2) // 2
 
-    def blur(self, x: Tensor, kernel_size: int) -> Tensor:
-        """Filter what a transposed convolution of stride 2 gave, to twice its input's size."""
+    def _margins(self, kernel_size: int) -> tuple[int, int]:
+        """The zeros before and after what a transposed convolution gave, for `blur`."""
         half = kernel_size // 2
         before = half + (self.taps + 1) // 2 - (kernel_size - 1)
-        after = half + (self.taps - 2) // 2 - (kernel_size - 2)
+        return before, half + (self.taps - 2) // 2 - (kernel_size - 2)
+
+    def blur(self, x: Tensor, kernel_size: int, bias: Tensor, *, spare: int = 0) -> Tensor:
+        """Filter what a transposed convolution of stride 2 gave, to twice its input's size.
+
+        And add bias [C], which costs nothing here. `spare` rows and columns of zeros are at the
+        end of x already.
+        """
+        before, after = self._margins(kernel_size)
+        after -= spare
         common = max(min(before, after), 0)
-        x = _pad(x, before - common, after - common)
-        for kernel, along in self._kernels():
+        x = pad(x, before - common, after - common)
+        for i, (kernel, along) in enumerate(self._kernels(), start=1):
             # Convolution proper: torch correlates, so the filter is turned.
             weight = kernel.flip((0, 1)).expand(x.shape[1], 1, -1, -1)
             padding = [common * axis for axis in along]
-            x = F.conv2d(x, weight, padding=padding, groups=x.shape[1])
+            shift = bias if i == self._count else None
+            x = F.conv2d(x, weight, shift, padding=padding, groups=x.shape[1])
         return x
 
     def upsample(self, x: Tensor) -> Tensor:
@@ -127,10 +138,10 @@ class Resampler(Periodic):
             stride = [1 + axis for axis in along]
             padding = [common * axis for axis in along]
             x = F.conv_transpose2d(x, weight, stride=stride, padding=padding, groups=x.shape[1])
-        return _pad(x, common - left, common - right)
+        return pad(x, common - left, common - right)
 
 
-def _pad(x: Tensor, before: int, after: int) -> Tensor:
+def pad(x: Tensor, before: int, after: int) -> Tensor:
     """Zeros (or, where negative, a crop) on both spatial axes."""
     if before == after == 0:
         return x
@@ -140,45 +151,36 @@ def _pad(x: Tensor, before: int, after: int) -> Tensor:
 class Modulated(Periodic):
     """Convolution whose input channels are scaled by a style (StyleGAN2, equations 1-3).
 
-    x is [N, in, h, w] and the style w [N, w_dim]. With `up`, the convolution is transposed with
-    stride 2 and grows h to 2h + 1 (kernel 3). `demodulate` undoes the style's effect on the
-    output's variance; without it the result is scaled by 1/√fan-in instead. `equalized` scales
-    the weight by 1/√fan-in before demodulation too (TensorFlow), which its epsilon feels.
+    x is [N, in, h, w] and the style w [N, w_dim]. Demodulation undoes the style's effect on the
+    output's variance. `equalized` scales the weight by 1/√fan-in before that (TensorFlow), which
+    the epsilon feels.
     """
 
-    def __init__(  # noqa: PLR0913 (one layer's whole configuration)
+    def __init__(
         self,
         w_dim: int,
         inputs: int,
         outputs: int,
         kernel_size: int,
         *,
-        up: bool = False,
-        demodulate: bool = True,
         equalized: bool = False,
     ) -> None:
         super().__init__()
         self.affine = Linear(w_dim, inputs, bias_init=1.0)
         self.weight = nn.Parameter(torch.randn(outputs, inputs, kernel_size, kernel_size))
-        self._up = up
-        self._demodulate = demodulate
-        fan_in = inputs * kernel_size**2
-        self._gain = 1.0 / math.sqrt(fan_in)
         # W/√n demodulated with ε is W demodulated with n·ε.
-        self._epsilon = EPSILON * fan_in if equalized else EPSILON
+        self._epsilon = EPSILON * inputs * kernel_size**2 if equalized else EPSILON
 
     def convolve(self, x: Tensor, w: Tensor, gain: float = 1.0) -> Tensor:
         """The convolution of x with its style, times `gain`."""
         style = self.affine(w)  # [N, in]
-        if not self._demodulate:
-            style = style * (self._gain * gain)
         x = x * style[:, :, None, None].to(x.dtype)
-        if self._up:
-            x = F.conv_transpose2d(x, self.weight.transpose(0, 1), stride=2)
-        else:
-            x = F.conv2d(x, self.weight, padding=self.padding(self.weight.shape[-1] // 2))
-        if self._demodulate:
-            power = self.weight.square().sum(dim=(2, 3))  # [out, in]
-            scale = torch.rsqrt(F.linear(style.square(), power) + self._epsilon) * gain  # [N, out]
-            x = x * scale[:, :, None, None].to(x.dtype)
-        return x
+        x = self.dense(x)
+        power = self.weight.square().sum(dim=(2, 3)) / gain**2  # [out, in]
+        epsilon = torch.full(power.shape[:1], self._epsilon / gain**2)
+        scale = torch.rsqrt(F.linear(style.square(), power, epsilon))  # [N, out]
+        return x * scale[:, :, None, None].to(x.dtype)
+
+    def dense(self, x: Tensor) -> Tensor:
+        """The bare convolution with the constant weight."""
+        return F.conv2d(x, self.weight, padding=self.padding(self.weight.shape[-1] // 2))

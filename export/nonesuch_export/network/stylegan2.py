@@ -8,12 +8,14 @@ import math
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F  # noqa: N812 (everyone's name for it)
 from torch import Tensor, nn
 
 from nonesuch_export.network.config import Config
 from nonesuch_export.network.generator import Generator
 from nonesuch_export.network.mapping import Mapping
-from nonesuch_export.network.ops import ACTIVATIONS, HOMOGENEOUS, Modulated, Resampler
+from nonesuch_export.network.ops import ACTIVATIONS, HOMOGENEOUS, Linear, Modulated, Resampler
+from nonesuch_export.network.upconvolution import FORMS, Form, Upconvolution
 
 _REPETITION = ((0.25, 0.25), (0.25, 0.25))  # the filter that repeats each pixel
 
@@ -26,16 +28,18 @@ class Convolution(Modulated):
     def __init__(self, config: Config, inputs: int, resolution: int, *, up: bool = False) -> None:
         outputs = config.widths[resolution.bit_length() - 3]
         super().__init__(
-            config.w_dim, inputs, outputs, config.kernel_size, up=up, equalized=config.equalized
+            config.w_dim, inputs, outputs, config.kernel_size, equalized=config.equalized
         )
         self.bias = nn.Parameter(torch.zeros(outputs))
         if config.use_noise:
             self.noise_strength = nn.Parameter(torch.zeros([]))
             self.register_buffer("noise_const", torch.randn(resolution, resolution))
-        self._resampler = Resampler(torch.tensor(config.resample_filter)) if up else None
         kernel = config.kernel_size
+        taps = torch.tensor(config.resample_filter)
+        self.doubling = Upconvolution(taps, kernel) if up else None
+        self.resolution = resolution
         self._factor = 2 if up else 1
-        self._reach = self._resampler.reach(kernel) if self._resampler else kernel // 2
+        self._reach = self.doubling.reach(kernel) if self.doubling else kernel // 2
         self._activation, self._gain_out = ACTIVATIONS[config.activation]
         self._homogeneous = config.activation in HOMOGENEOUS
         self._clamp = config.conv_clamp
@@ -46,14 +50,18 @@ class Convolution(Modulated):
         x = self.around(lambda x: self._filtered(x, w, before), x, self._reach, self._factor)
         if noise is not None:
             x = x + (noise * (self.noise_strength * before)).to(x.dtype)
-        x = self._activation(x + (self.bias * before).to(x.dtype)[:, None, None])
+        x = self._activation(x)
         if after != 1:
             x = x * after
         return _clamped(x, self._clamp, gain)
 
+    def dense(self, x: Tensor) -> Tensor:
+        return self.doubling.dense(x, self.weight) if self.doubling else super().dense(x)
+
     def _filtered(self, x: Tensor, w: Tensor, gain: float) -> Tensor:
         x = self.convolve(x, w, gain)
-        return self._resampler.blur(x, self.weight.shape[-1]) if self._resampler else x
+        bias = (self.bias * gain).to(x.dtype)
+        return self.doubling.finish(x, bias) if self.doubling else x + bias[:, None, None]
 
     def _gains(self, gain: float) -> tuple[float, float]:
         """The layer's whole gain, where it costs nothing if possible: before the activation."""
@@ -61,17 +69,21 @@ class Convolution(Modulated):
         return (whole, 1.0) if self._homogeneous else (1.0, whole)
 
 
-class ToRGB(Modulated):
+class ToRGB(nn.Module):
     """1x1 modulated convolution to image channels, without demodulation or noise."""
 
     def __init__(self, config: Config, inputs: int) -> None:
-        super().__init__(config.w_dim, inputs, config.channels, 1, demodulate=False)
+        super().__init__()
+        self.affine = Linear(config.w_dim, inputs, bias_init=1.0)
+        self.weight = nn.Parameter(torch.randn(config.channels, inputs, 1, 1))
+        self._gain = 1.0 / math.sqrt(inputs)
         self.bias = nn.Parameter(torch.zeros(config.channels))
         self._clamp = config.conv_clamp
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        rgb = self.convolve(x, w) + self.bias[:, None, None]
-        return _clamped(rgb, self._clamp)
+        style = self.affine(w) * self._gain  # [N, in]
+        x = x * style[:, :, None, None].to(x.dtype)
+        return _clamped(F.conv2d(x, self.weight, self.bias), self._clamp)
 
 
 class Shortcut(nn.Module):
@@ -84,7 +96,7 @@ class Shortcut(nn.Module):
         self._resampler = Resampler(torch.tensor(config.resample_filter))
 
     def forward(self, x: Tensor) -> Tensor:
-        x = nn.functional.conv2d(x, self.weight * self._gain)
+        x = F.conv2d(x, self.weight * self._gain)
         return self._resampler.upsample(x) * math.sqrt(0.5)
 
 
@@ -124,19 +136,19 @@ class Block(nn.Module):
         return [self.conv1] if self.first else [self.conv0, self.conv1]
 
     def forward(
-        self, x: Tensor, img: Tensor | None, ws: Tensor, noise: Sequence[Tensor | None]
+        self, x: Tensor, img: Tensor | None, ws: Sequence[Tensor], noise: Sequence[Tensor | None]
     ) -> tuple[Tensor, Tensor | None]:
-        """ws is [N, convolutions + 1, w_dim]; `noise` has one tensor for each convolution."""
+        """ws are those [N, w_dim] of the convolutions and ToRGB, `noise` is the convolutions'."""
         if self.first:
-            x = self.conv1(x, ws[:, 0], noise[0])
+            x = self.conv1(x, ws[0], noise[0])
         elif self._residual:
             y = self.skip(x)
-            x = self.conv0(x, ws[:, 0], noise[0])
-            x = y + self.conv1(x, ws[:, 1], noise[1], gain=math.sqrt(0.5))
+            x = self.conv0(x, ws[0], noise[0])
+            x = y + self.conv1(x, ws[1], noise[1], gain=math.sqrt(0.5))
         else:
-            x = self.conv0(x, ws[:, 0], noise[0])
-            x = self.conv1(x, ws[:, 1], noise[1])
-        return x, self._coloured(x, img, ws[:, len(self.convolutions)])
+            x = self.conv0(x, ws[0], noise[0])
+            x = self.conv1(x, ws[1], noise[1])
+        return x, self._coloured(x, img, ws[len(self.convolutions)])
 
     def _coloured(self, x: Tensor, img: Tensor | None, w: Tensor) -> Tensor | None:
         if img is not None:
@@ -166,11 +178,11 @@ class Synthesis(nn.Module):
     def forward(self, ws: Tensor, noise: Sequence[Tensor | None]) -> Tensor:
         x = self.blocks[0].const.expand(ws.shape[0], -1, -1, -1)
         img: Tensor | None = None
-        row = 0
+        rows, row = [ws[:, i] for i in range(ws.shape[1])], 0
         for block in self.blocks:
             count = len(block.convolutions)
             # The last row of a block is also the first of the next: ToRGB shares it.
-            x, img = block(x, img, ws[:, row : row + count + 1], noise[row : row + count])
+            x, img = block(x, img, rows[row : row + count + 1], noise[row : row + count])
             row += count
         assert img is not None  # the last block always has ToRGB
         return img
@@ -208,13 +220,34 @@ class StyleGAN2(Generator):
         return [c.noise_const for block in self.synthesis.blocks for c in block.convolutions]
 
     @property
+    def upconvolutions(self) -> dict[int, Convolution]:
+        """The layers that have several forms, by their resolution."""
+        return {block.conv0.resolution: block.conv0 for block in self.synthesis.blocks[1:]}
+
+    @property
+    def forms(self) -> dict[str, Form]:
+        return {
+            str(resolution): layer.doubling.form
+            for resolution, layer in self.upconvolutions.items()
+            if layer.doubling is not None
+        }
+
+    def shape(self, forms: dict[str, str]) -> None:
+        for resolution, layer in self.upconvolutions.items():
+            form = forms.get(str(resolution))
+            if layer.doubling is not None and form in FORMS:
+                layer.doubling.form = form
+
+    @property
     def affines(self) -> tuple[Tensor, ...]:
         rows: list[list[Tensor]] = [[] for _ in range(self.num_ws)]
         row = 0
         for block in self.synthesis.blocks:
-            last = [] if block.torgb is None else [block.torgb]
-            for i, layer in enumerate([*block.convolutions, *last]):
-                rows[row + i].append(layer.affine.matrix)
+            affines = [layer.affine for layer in block.convolutions]
+            if block.torgb is not None:
+                affines.append(block.torgb.affine)
+            for i, affine in enumerate(affines):
+                rows[row + i].append(affine.matrix)
             row += len(block.convolutions)
         return tuple(torch.cat(row) for row in rows)
 

@@ -1,0 +1,394 @@
+"""How fast is each engine here, beside each other and beside the machine's matrix peak?
+
+    python loadtest/bench_engines.py --out build/bench-engines.json
+
+writes a table, all figures, and a chart beside them. Each contestant has a process of its own, so
+that its memory is its own; they take turns, window by window, so that what else the machine does
+hits all alike, and what it does is measured: the last column says what share of the machine's
+processor time went elsewhere, and figures with more than a few hundredths of it are to be measured
+again. The model is untrained and of the authors' size: speed does not depend on what the
+weights are.
+"""
+
+import functools
+import json
+import multiprocessing
+import os
+import platform
+import shutil
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+import bars
+import published
+from grouped import Grouped
+from inserted import Inserted
+from nonesuch.command import Parsed, seconds
+from nonesuch.errors import ExportError
+from nonesuch.latents import latent
+from nonesuch_export import graph, network
+from nonesuch_export.checkpoint import native, read
+from nonesuch_export.engine import ENGINES
+from nonesuch_export.network import aliasfree
+from nonesuch_export.network.config import Config
+
+MODEL = "model.safetensors"
+PACKAGES = ("torch", "onnxruntime", "openvino", "numpy")
+_SIDE = 2048  # of the matrices whose product is the peak
+_PLANS = (("onnxruntime", "fp32"), ("openvino", "fp32"), ("openvino", "bf16"))
+_LOADING_S = 600.0  # for a process to get ready, on a slow machine
+_GROUPED, _OURS, _PRODUCT = "PyTorch, grouped convolutions", "PyTorch, our form", "matrix product"
+
+FAMILIES = ("stylegan2", "stylegan3-t", "stylegan3-r")
+
+Sizes = Config | aliasfree.Config
+Work = Callable[[int], object]  # makes so many pictures at once
+
+
+@dataclass(frozen=True, slots=True)
+class Contestant:
+    """One way to compute, in one precision."""
+
+    name: str
+    precision: str
+    make: Callable[[Path], Work]  # of the model in a folder
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Window:
+    """One of a contestant's turns."""
+
+    rate_hz: float  # pictures a second
+    peak_bytes: int  # of memory, up to then
+    elsewhere: float  # share of the machine's processor time that others took
+
+
+Windows = dict[Contestant, list[Window]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Result:
+    """What a contestant did at one batch size."""
+
+    contestant: str
+    precision: str
+    resolution: int
+    batch: int
+    rate_hz: float  # pictures a second, median of the windows
+    best_hz: float  # of the windows
+    share: float  # of the matrix peak in its precision, by the multiply-adds of the model
+    peak_gflops: float  # that peak: the best window of a product of square matrices
+    ratio: float  # to PyTorch with grouped convolutions at the same batch size
+    peak_bytes: int  # of memory for weights and activations, batch sizes so far
+    elsewhere: float  # share of the machine's processor time that others took, in the worst window
+
+
+def _grouped(folder: Path) -> Work:
+    checkpoint = read(folder / MODEL)
+    arrays, config = checkpoint.arrays, checkpoint.config
+    if checkpoint.family == "stylegan3":
+        drawn: Grouped | Inserted = Inserted(config, arrays)
+    else:
+        drawn = Grouped(arrays, config["resolution"])
+    z_dim = config["z_dim"]
+    return _inferred(lambda batch: drawn(torch.from_numpy(_latents(batch, z_dim))))
+
+
+def _ours(folder: Path) -> Work:
+    pipeline = graph.Pipeline(network.build(read(folder / MODEL)))
+    return _inferred(lambda batch: pipeline(*map(torch.from_numpy, _feeds(folder, batch).values())))
+
+
+def _engine(name: str, precision: str, folder: Path) -> Work:
+    module = ENGINES[name]
+    engine = module.Engine(_plan(folder, name, precision), precision=precision)
+    return lambda batch: engine.run(_feeds(folder, batch))
+
+
+def _product(precision: str, _: Path) -> Work:
+    kind = torch.bfloat16 if precision == "bf16" else torch.float32
+    one, two = (torch.randn(_SIDE, _SIDE).to(kind) for _ in range(2))
+    return lambda _: torch.mm(one, two)
+
+
+CONTESTANTS = (
+    Contestant(_PRODUCT, "fp32", functools.partial(_product, "fp32")),
+    Contestant(_PRODUCT, "bf16", functools.partial(_product, "bf16")),
+    Contestant(_GROUPED, "fp32", _grouped),
+    Contestant(_OURS, "fp32", _ours),
+    *(Contestant(*words, functools.partial(_engine, *words)) for words in _PLANS),
+)
+
+
+def _inferred(work: Work) -> Work:
+    def wrapped(batch: int) -> object:
+        with torch.inference_mode():
+            return work(batch)
+
+    return wrapped
+
+
+def _latents(batch: int, z_dim: int) -> NDArray[np.float32]:
+    return np.concatenate([latent(seed, z_dim) for seed in range(batch)])
+
+
+@functools.cache
+def _feeds(folder: Path, batch: int) -> dict[str, NDArray[Any]]:
+    """The graph's inputs with every control at rest, in its order."""
+    generator = network.build(read(folder / MODEL))
+    z = torch.from_numpy(_latents(batch, generator.config.z_dim))
+    return {name: value.numpy() for name, value in graph.neutral(generator, z).items()}
+
+
+def _plan(folder: Path, name: str, precision: str) -> Path:
+    return folder / f"{name}-{precision}" / ENGINES[name].FILE
+
+
+def prepare(folder: Path, config: Sizes) -> None:
+    """Write an untrained model of this size, and its plans as today's code makes them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    family = "stylegan2" if isinstance(config, Config) else "stylegan3"
+    generator = network.untrained(family, config, 0)
+    native.write(network.freeze(generator, "random"), folder / MODEL)
+    whole, used_up = folder / "whole.onnx", folder / "graph.onnx"
+    graph.export(generator, whole)
+    for name, precision in _PLANS:
+        plan = _plan(folder, name, precision)
+        plan.parent.mkdir(exist_ok=True)
+        shutil.copyfile(whole, used_up)
+        ENGINES[name].compile(used_up, plan, precision=precision, max_batch=8)
+
+
+def sized(family: str, resolution: int) -> Sizes:
+    """The sizes of one of FAMILIES that its authors publish."""
+    if family == "stylegan2":
+        return Config.sized(resolution=resolution, classes=0, channel_base=None, channel_max=512)
+    return published.sized(resolution, family[-1].upper())
+
+
+def multiply_adds(config: Sizes) -> int:
+    """Of the convolutions for one picture, those that up-sample at the size of their input."""
+    if isinstance(config, aliasfree.Config):
+        return published.multiply_adds(config)
+    total, before = 0, 0
+    for resolution, width in zip(config.block_resolutions, config.widths, strict=True):
+        area, taps = resolution**2, config.kernel_size**2
+        up = before * width * taps * area // 4
+        total += up + width * width * taps * area + width * config.channels * area
+        before = width
+    return total
+
+
+def _serve(pipe: Connection, make: Callable[[Path], Work], folder: Path) -> None:
+    """A contestant's process: get ready, then one window for each batch size that arrives."""
+    before = _memory("VmRSS")
+    try:
+        work = make(folder)
+        work(1)
+    except ExportError as exc:
+        pipe.send(str(exc))
+        return
+    pipe.send(None)
+    warm = {1}  # batch sizes
+    while job := pipe.recv():
+        batch, window_s = job
+        if batch not in warm:
+            work(batch)
+            warm.add(batch)
+        busy, done, start = _foreign_s(), 0, time.perf_counter()
+        while (spent := time.perf_counter() - start) < window_s or not done:
+            work(batch)
+            done += batch
+        window = Window(
+            rate_hz=done / spent,
+            peak_bytes=_memory("VmHWM") - before,
+            elsewhere=max(_foreign_s() - busy, 0.0) / (spent * (os.cpu_count() or 1)),
+        )
+        pipe.send(window)
+
+
+def _foreign_s() -> float:
+    """Processor time that has gone to other processes, and to other guests of the host."""
+    times = Path("/proc/stat").read_text(encoding="utf-8").split("\n", 1)[0].split()[1:9]
+    user, nice, system, _idle, _waiting, *rest = map(int, times)
+    own = os.times()
+    return (user + nice + system + sum(rest)) / os.sysconf("SC_CLK_TCK") - own.user - own.system
+
+
+def _memory(name: str) -> int:
+    """A figure of this process, which the kernel counts in KiB."""
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    (line,) = (line for line in lines if line.startswith(f"{name}:"))
+    return int(line.split()[1]) * 1024
+
+
+@contextmanager
+def _process(contestant: Contestant, folder: Path) -> Iterator[Connection | str]:
+    """The connection to a contestant that is ready, or why it cannot take part."""
+    context = multiprocessing.get_context("spawn")
+    ours, its = context.Pipe()
+    process = context.Process(target=_serve, args=(its, contestant.make, folder), daemon=True)
+    process.start()
+    its.close()  # so that its end is ours to notice
+    try:
+        refusal = ours.recv() if ours.poll(_LOADING_S) else f"not ready within {_LOADING_S:g} s"
+        yield refusal or ours
+    finally:
+        process.kill()
+        process.join()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """What to measure, and how long."""
+
+    folder: Path
+    batches: tuple[int, ...]
+    rounds: int
+    window_s: float
+
+
+def measure(plan: Plan, config: Sizes) -> Iterator[Result]:
+    """All contestants at all batch sizes of one model; those that cannot take part are told."""
+    prepare(plan.folder, config)
+    with ExitStack() as stack:
+        ready: dict[Contestant, Connection] = {}
+        for contestant in CONTESTANTS:
+            found = stack.enter_context(_process(contestant, plan.folder))
+            if isinstance(found, str):
+                click.echo(f"{contestant.name} {contestant.precision}: {found}", err=True)
+            else:
+                ready[contestant] = found
+        for batch in plan.batches:
+            yield from _results(_windows(ready, plan, batch), config, batch)
+
+
+def _windows(ready: dict[Contestant, Connection], plan: Plan, batch: int) -> Windows:
+    windows: Windows = {contestant: [] for contestant in ready}
+    for turn in range(plan.rounds):
+        for contestant, pipe in ready.items():
+            pipe.send((batch, plan.window_s))
+            windows[contestant].append(pipe.recv())
+        click.echo(f"batch {batch}, round {turn + 1} of {plan.rounds}", err=True)
+    return windows
+
+
+def _results(windows: Windows, config: Sizes, batch: int) -> Iterator[Result]:
+    rates = {(c.name, c.precision): [one.rate_hz for one in w] for c, w in windows.items()}
+    # Two operations a multiply-add, as many as a product of square matrices has.
+    images = 2 * _SIDE**3 / (2 * multiply_adds(config))
+    for contestant, made in windows.items():
+        if contestant.name == _PRODUCT:
+            continue
+        own = rates[contestant.name, contestant.precision]
+        products_hz = max(rates[_PRODUCT, contestant.precision]) / batch
+        peak_hz = products_hz * images
+        slowest = rates[_GROUPED, "fp32"]
+        yield Result(
+            contestant=contestant.name,
+            precision=contestant.precision,
+            resolution=config.resolution,
+            batch=batch,
+            rate_hz=statistics.median(own),
+            best_hz=max(own),
+            share=statistics.median(own) / peak_hz,
+            peak_gflops=products_hz * 2 * _SIDE**3 / 1e9,
+            ratio=statistics.median(a / b for a, b in zip(own, slowest, strict=True)),
+            peak_bytes=max(one.peak_bytes for one in made),
+            elsewhere=max(one.elsewhere for one in made),
+        )
+
+
+def hardware() -> dict[str, Any]:
+    """What the figures are true of."""
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    facts = {
+        line.split(":")[0].strip(): line.split(":")[1].strip() for line in lines if ":" in line
+    }
+    known = facts.get("flags", "").split()
+    return {
+        "cpu": facts.get("model name", platform.processor()),
+        "cores": len(os.sched_getaffinity(0)),
+        "instructions": [f for f in known if f.startswith(("avx", "amx"))],
+        "memory_bytes": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
+        "load": os.getloadavg()[0],  # at the end: what else was running
+    }
+
+
+def _table(results: list[Result]) -> str:
+    head = (
+        f"{'':<46}{'batch':>5}{'img/s':>9}{'ratio':>7}{'of peak':>9}{'memory':>11}{'elsewhere':>11}"
+    )
+    return "\n".join([head, *map(_line, results)])
+
+
+def _line(result: Result) -> str:
+    who = f"{result.resolution:>4}  {result.contestant} {result.precision}"
+    speed = f"{result.batch:>5}{result.rate_hz:>9.2f}{result.ratio:>7.2f}{result.share:>9.2f}"
+    return f"{who:<46}{speed}{result.peak_bytes / 2**20:>7.0f} MiB{result.elsewhere:>11.0%}"
+
+
+def _bars(results: list[Result], batch: int) -> list[bars.Group]:
+    """A group for each resolution, of the rates at one batch size."""
+    groups: dict[int, list[bars.Bar]] = {}
+    for result in results:
+        if result.batch == batch:
+            who, rate_hz = f"{result.contestant} {result.precision}", result.rate_hz
+            note = f"{rate_hz:.2f} img/s, {result.ratio:.1f} x, {result.share:.0%} of peak"
+            bar = bars.Bar(who, rate_hz, note)
+            groups.setdefault(result.resolution, []).append(bar)
+    return [bars.Group(f"{side} x {side}, batch {batch}", made) for side, made in groups.items()]
+
+
+@click.command()
+@click.option("--family", type=click.Choice(FAMILIES), default=FAMILIES[0], show_default=True)
+@click.option("--resolution", "resolutions", multiple=True, type=int, default=(256, 1024))
+@click.option("--batch", "batches", multiple=True, type=click.IntRange(1, 64), default=(1, 4))
+@click.option("--rounds", type=click.IntRange(1), default=5, help="How often all take turns.")
+@click.option("--window-s", type=Parsed(seconds), default=5.0, help="Length of each turn.")
+@click.option("--folder", type=click.Path(path_type=Path), default="build/bench-engines")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Write all figures there, and a chart (.png)."
+)
+def main(
+    *,
+    family: str,
+    resolutions: tuple[int, ...],
+    batches: tuple[int, ...],
+    folder: Path,
+    out: Path | None,
+    **how: Any,
+) -> None:
+    """Compare the engines on this machine's CPU; the table tells ratios to the first of them."""
+    results: list[Result] = []
+    for resolution in resolutions:
+        plan = Plan(folder=folder / f"{family}-{resolution}", batches=batches, **how)
+        results += measure(plan, sized(family, resolution))
+    click.echo(_table(results))
+    if out is not None:
+        versions = {name: version(name) for name in PACKAGES}
+        rows = [asdict(result) for result in results]
+        figures = {
+            "hardware": hardware(),
+            "versions": versions,
+            "how": {"family": family, "batches": batches, **how},
+            "results": rows,
+        }
+        out.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+        bars.draw(_bars(results, max(batches)), out.with_suffix(".png"))
+
+
+if __name__ == "__main__":
+    main()

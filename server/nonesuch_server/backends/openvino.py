@@ -1,0 +1,100 @@
+"""`backend: "openvino"` for a Triton that has the Python backend only.
+
+Runs in the server's Python stage and knows nothing of the rest of this package but `answers`.
+Serves `model.xml` with `model.bin`, or another file that OpenVINO reads, on the CPU. Of the real
+backend's parameters it honours INFERENCE_NUM_THREADS and NUM_STREAMS, and HINT_BF16 in that the
+CPU must have bf16: what is computed in it, the plan's own types say. The real one compiles for
+one batch size and fills smaller batches up; this one runs each sample by itself.
+"""
+
+import os
+from typing import Any
+
+import answers
+import numpy as np
+import openvino
+
+_DEVICE = "CPU"
+_COMPILED = {
+    # Leaves the plan's types as they are; OpenVINO's own choice would be bf16 for all of it.
+    "INFERENCE_PRECISION_HINT": "f32",
+    # Pinned threads would share a core with those of another model.
+    "ENABLE_CPU_PINNING": False,
+}
+
+
+class TritonPythonModel:
+    """One instance: a lone sample runs on all threads, of several each on a stream of its own.
+
+    A free batch axis costs OpenVINO a third of its speed, and on a CPU a picture in a batch is no
+    cheaper than one alone; streams never wait for each other within a layer. Both forms hold the
+    weights, so what serves one sample a run has the first one only.
+    """
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Load the model; what is wrong with file or configuration becomes the load's failure."""
+        model = answers.Model(args)
+        threads = _number(model, "INFERENCE_NUM_THREADS") or len(os.sched_getaffinity(0))
+        streams = _number(model, "NUM_STREAMS") or threads
+        core = openvino.Core()
+        _check_precision(core, model)
+        try:
+            plan = core.read_model(model.file("model.xml"))
+            names = [[p.any_name for p in ports] for ports in (plan.inputs, plan.outputs)]
+            model.check(*names)
+            self.alone = _queue(core, plan, model, threads, 1)
+            several = model.config["max_batch_size"] > 1 and streams > 1
+            self.many = _queue(core, plan, model, threads, streams) if several else self.alone
+        except RuntimeError as exc:
+            raise answers.refused(answers.sentence(exc)) from exc
+        self.batched = model.batched
+        self.answers = answers.Answers(model, self._run)
+
+    def execute(self, requests: list[Any]) -> list[Any]:
+        """Answer every request."""
+        result: list[Any] = self.answers.to(requests)
+        return result
+
+    def _run(self, wanted: list[str], feed: dict[str, Any]) -> list[Any]:
+        samples = _samples(feed) if self.batched else [feed]
+        outputs: dict[int, list[Any]] = {}
+
+        def keep(request: Any, i: int) -> None:
+            outputs[i] = [request.get_tensor(name).data.copy() for name in wanted]
+
+        queue = self.alone if len(samples) == 1 else self.many
+        queue.set_callback(keep)
+        for i, sample in enumerate(samples):
+            queue.start_async(sample, i, share_inputs=True)
+        queue.wait_all()
+        rows = [outputs[i] for i in range(len(samples))]
+        return [np.concatenate(column) for column in zip(*rows, strict=True)]
+
+
+def _samples(feed: dict[str, Any]) -> list[dict[str, Any]]:
+    count = len(next(iter(feed.values())))
+    return [{name: value[i : i + 1] for name, value in feed.items()} for i in range(count)]
+
+
+def _queue(core: Any, plan: Any, model: Any, threads: int, streams: int) -> Any:
+    """As many requests as there are streams, each of one sample."""
+    if model.batched:
+        plan.reshape({i.any_name: [1, *list(i.partial_shape)[1:]] for i in plan.inputs})
+    options = {**_COMPILED, "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": streams}
+    return openvino.AsyncInferQueue(core.compile_model(plan, _DEVICE, options), streams)
+
+
+def _check_precision(core: Any, model: Any) -> None:
+    wanted = model.parameters().get("HINT_BF16", "").upper() == "YES"
+    if wanted and "BF16" not in core.get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES"):
+        name = core.get_property(_DEVICE, "FULL_DEVICE_NAME")
+        raise answers.refused(f"this machine's CPU ({name}) has no bf16; build the model in fp32")
+
+
+def _number(model: Any, key: str) -> int:
+    """A parameter as a number; 0 = OpenVINO's AUTO and NUMA, or not there."""
+    value = model.parameters().get(key, "0").upper()
+    try:
+        return 0 if value in {"AUTO", "NUMA"} else int(value)
+    except ValueError as exc:
+        raise answers.refused(f"parameter '{key}' cannot be '{value}'") from exc
