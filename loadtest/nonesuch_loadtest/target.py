@@ -1,79 +1,52 @@
-"""What a load test calls: a served model, or an engine in this process."""
+"""What a load test calls: a target prepares a request, sends it and reads the answer."""
 
 from collections.abc import Sequence
-from pathlib import Path
-from types import TracebackType
-from typing import Any, Protocol, Self
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
 
-import numpy as np
-import onnxruntime as ort
-from numpy.typing import NDArray
+from nonesuch_loadtest import result
+from nonesuch_loadtest.scenario import Request
 
-from nonesuch import Client, Format
-from nonesuch.contract import GRAPH
-from nonesuch.errors import SetupError
-from nonesuch.latents import latent
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of a request."""
+
+    images: int
+    bytes: int  # of pictures, recipes apart
 
 
 class Target(Protocol):
-    """Something that makes pictures of seeds, from any thread."""
+    """Somebody to send requests to, in the process that uses it.
 
-    def generate(self, seeds: Sequence[int]) -> None:
-        """Make the pictures of `seeds` and block until they are there."""
+    `prepare` and `read` are the driver's own work; `send` blocks, or is awaited where the target
+    is `aio`. All may raise a NonesuchError, which is then a sample of that class.
+    """
 
+    aio: bool
 
-class Served:
-    """A model behind a server, over gRPC; each call is one request."""
+    def prepare(self, request: Request, seed: int) -> Any:
+        """What `send` takes for a request, whose first picture has this seed."""
 
-    def __init__(
-        self, url: str, model: str, file_format: Format, *, timeout_s: float = 60.0
-    ) -> None:
-        self.model = model
-        self._client = Client(url, timeout_s=timeout_s, in_flight=1)
-        self._format = file_format
-        self.card = self._client.info(model)
+    def send(self, message: Any, timeout_s: float) -> Any:
+        """Send it and wait for the whole answer."""
 
-    def generate(self, seeds: Sequence[int]) -> None:
-        for picture in self._client.generate(self.model, seeds, format=self._format):
-            assert picture.recipe["model_hash"] == self.card.model_hash
+    def read(self, message: Any, answer: Any) -> Answer:
+        """Look at the answer; raises RemoteError where it is not what was asked for."""
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        exc: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._client.close()
+    def close(self) -> Any:
+        """Give back what it holds; awaited where it is `aio`."""
 
 
-class Bare:
-    """An exported graph in this process, without server or encoder: the ceiling of a served one."""
+class Spec(Protocol):
+    """Where a target is: a frozen value that travels to the driver's processes."""
 
-    def __init__(self, path: Path) -> None:
-        options = ort.SessionOptions()
-        options.log_severity_level = 3
-        # As served: a pool that spins between two runs would take the server's cores.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        try:
-            self._session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        except Exception as exc:  # its exceptions share no public class
-            raise SetupError(f"{path} is no engine that runs here: {exc}") from exc
+    def connect(self) -> Target:
+        """The target, for use in this process."""
 
-    def generate(self, seeds: Sequence[int]) -> None:
-        self._session.run(None, self.feeds(seeds))
+    def about(self) -> result.Target:
+        """What a result says of it; may ask it."""
 
-    def feeds(self, seeds: Sequence[int]) -> dict[str, NDArray[Any]]:
-        """The graph's inputs for `seeds` with every control at rest."""
-        neutral = {tensor.name: tensor.neutral for tensor in GRAPH}
-        feeds: dict[str, NDArray[Any]] = {}
-        for value in self._session.get_inputs():
-            dtype = np.int32 if "int32" in value.type else np.float32
-            shape = (len(seeds), *value.shape[1:])
-            if value.name in {"z", "mix_z"}:
-                feeds[value.name] = np.concatenate([latent(s, shape[1]) for s in seeds])
-            else:
-                feeds[value.name] = np.full(shape, neutral[value.name], dtype)
-        return feeds
+    def null(self, requests: Sequence[Request]) -> AbstractContextManager["Spec"]:
+        """The same without the work: a target that answers at once what this one answers now."""
