@@ -135,18 +135,27 @@ def test_tracked_files_are_small_and_name_no_machine() -> None:
             assert not re.search(r"(^|[^\w./-])/(root|home)/", text), name
 
 
-def test_server_and_client_mark_pictures_alike() -> None:
-    """The encoder is self-contained, so the packet stands in both; here they are compared."""
-    source = (ROOT / "export/nonesuch_export/stages/encoder.py").read_text(encoding="utf-8")
-    values = {
+def constants(stage: str) -> dict[str, ast.expr]:
+    """What a stage, which imports none of us, assigns at its top."""
+    source = (ROOT / f"export/nonesuch_export/stages/{stage}.py").read_text(encoding="utf-8")
+    return {
         node.targets[0].id: node.value
         for node in ast.parse(source).body
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
     }
 
-    encoders = ast.literal_eval(values["XMP"]).format('{"seed": 5}')
 
-    assert encoders == provenance.packet([{"seed": 5}])
+@pytest.mark.parametrize("stage", ["sampler", "encoder"])
+def test_the_stages_are_of_this_version(stage: str) -> None:
+    assert ast.literal_eval(constants(stage)["VERSION"]) == PROJECT["version"]
+
+
+def test_server_and_client_mark_pictures_alike() -> None:
+    """The encoder is self-contained, so the packet stands in both; here they are compared."""
+    named = constants("encoder")
+    xmp, version = ast.literal_eval(named["XMP"]), ast.literal_eval(named["VERSION"])
+
+    assert xmp.format(version, '{"seed": 5}') == provenance.packet([{"seed": 5}])
 
 
 def test_the_client_alone_needs_no_extra() -> None:
@@ -154,7 +163,7 @@ def test_the_client_alone_needs_no_extra() -> None:
     names = [name.removesuffix(".__init__") for name, _ in modules("nonesuch")]
     code = (
         "import sys\n"
-        "for heavy in ('torch', 'onnx', 'onnxruntime', 'safetensors', 'onnxscript'):\n"
+        "for heavy in ('torch', 'onnx', 'onnxruntime', 'safetensors', 'c2pa', 'cryptography'):\n"
         "    sys.modules[heavy] = None\n"
         f"import {', '.join(names)}\n"
     )

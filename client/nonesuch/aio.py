@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2_grpc
 
-from nonesuch import mapping, protocol, wire
+from nonesuch import mapping, protocol, remake, wire
 from nonesuch.card import Card
 from nonesuch.codes import Codes
 from nonesuch.errors import NonesuchError, translated
@@ -192,6 +192,16 @@ class AsyncClient:
         pictures = self._morph(model, keys, way, like, format)
         return AsyncPictures(pictures, way.length(len(keys)))
 
+    async def remake(self, recipe: Mapping[str, Any]) -> Picture:
+        """Make the picture of a recipe again, as `Client.remake` does."""
+
+        def exchanges(card: Card) -> Iterator[wire.Exchange[Picture]]:
+            return iter([remake.exchange(recipe, card)])
+
+        asked = self._exchanged(remake.model(recipe), exchanges)
+        (picture,) = [picture async for picture in asked]
+        return picture
+
     async def map(
         self,
         model: str,
@@ -225,15 +235,19 @@ class AsyncClient:
         label = mapping.label(class_idx, class_weights, card)
         return await self._mapped(model, Seeds.of(seeds), label, mapping.scores(card))
 
-    async def info(self, model: str) -> Card:
-        """Return the model's card, which is fetched once."""
-        if model not in self._cards:
+    async def info(self, model: str, *, fresh: bool = False) -> Card:
+        """Return the model's card, which is fetched once, or where `fresh` is asked for."""
+        if fresh or model not in self._cards:
             self._cards[model] = await self._run(protocol.card(self._to, model))
         return self._cards[model]
 
     async def models(self) -> list[str]:
         """Return the names of the models that are ready to generate, sorted."""
         return await self._run(protocol.models(self._to))
+
+    async def drawn(self, model: str) -> int:
+        """Return how many pictures of a model the server has made, for anybody, since its start."""
+        return await self._run(protocol.drawn(self._to, model))
 
     async def wait_ready(self, model: str, timeout_s: float = 60.0) -> None:
         """Wait until the model is ready.

@@ -48,6 +48,7 @@ class Card:
     source_sha256: str  # SHA-256 of the checkpoint file
     engine: str  # "onnxruntime", …
     precision: str  # "fp32", …
+    forms: dict[str, str] = field(default_factory=dict)  # of layers that have several, by pixels
     licence: str | None = None  # of the weights, as far as known
     about: str | None = None  # how the weights came about, as far as known
     parity: dict[str, Any] = field(default_factory=dict)  # the report of the build

@@ -1,10 +1,13 @@
 """A chart of spreads: a histogram for each direction, and where an even spread's thirds end."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
+from nonesuch import embedding, provenance
+from nonesuch.provenance import CHART_TYPE
 from nonesuch.variety import BARS, EVEN, REACH, THIRDS, Spread, percent
 
 _PAPER, _INK, _FAINT, _BAR = (250, 250, 247), (40, 40, 45), (205, 205, 200), (92, 124, 168)
@@ -13,8 +16,11 @@ _BAR_WIDTH, _COLUMN = 10, 80
 _FULL = 0.18  # the share in one bar that takes a line's whole height
 
 
-def png(spreads: Sequence[Spread], title: str) -> bytes:
-    """The chart as a file, a line for each spread, of which there must be one or more."""
+def png(spreads: Sequence[Spread], title: str, about: Mapping[str, Any]) -> bytes:
+    """The chart as a file, a line for each spread, of which there must be one or more.
+
+    `about` says what the figures are of; it is kept in the file as a recipe is.
+    """
     font = ImageFont.load_default(size=_LETTERS)
     names = max(round(font.getlength(spread.direction)) for spread in spreads)
     left = names + 2 * _GAP
@@ -39,7 +45,7 @@ def png(spreads: Sequence[Spread], title: str) -> bytes:
         pen.line((x, _LINE, x, bottom - _LETTERS // 2 - 4), _FAINT)
         pen.text((x, bottom), f"{value:+.1f}", _INK, font, anchor="mm")
     file = io.BytesIO()
-    image.save(file, "png")
+    image.save(file, "png", pnginfo=embedding.xmp(provenance.packet([about], CHART_TYPE)))
     return file.getvalue()
 
 

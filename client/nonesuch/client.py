@@ -5,14 +5,15 @@ import time
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence, Sized
 from itertools import islice
-from typing import Any, Self, TypeVar, Unpack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 import grpc
 import numpy as np
 from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2_grpc
 
-from nonesuch import mapping, protocol, wire
+from nonesuch import mapping, protocol, remake, wire
 from nonesuch.card import Card
 from nonesuch.codes import Codes
 from nonesuch.errors import NonesuchError, translated
@@ -36,6 +37,10 @@ from nonesuch.options import (
     Truncation,
 )
 from nonesuch.tensors import Request
+
+if TYPE_CHECKING:
+    from nonesuch.bulk import Bulk, Vary
+    from nonesuch.bulk.plan import Layout
 
 T = TypeVar("T")
 
@@ -189,6 +194,16 @@ class Client:
         wire.settings(next(iter(samples)), format, card)
         return self.generate_each(model, samples, format=format)
 
+    def remake(self, recipe: Mapping[str, Any]) -> Picture:
+        """Make the picture of a recipe again, as a file in the recipe's format.
+
+        Raises InvalidRequest for a recipe that is none, or of another model than the server has
+        by that name.
+        """
+        card = self.info(remake.model(recipe))
+        (picture,) = self._exchanged(iter([remake.exchange(recipe, card)]))
+        return picture
+
     def map(
         self,
         model: str,
@@ -222,15 +237,49 @@ class Client:
         label = mapping.label(class_idx, class_weights, card)
         return self._mapped(model, Seeds.of(seeds), label, mapping.scores(card), card)
 
-    def info(self, model: str) -> Card:
-        """Return the model's card, which is fetched once."""
-        if model not in self._cards:
+    def bulk(
+        self,
+        model: str,
+        seeds: Iterable[int],
+        folder: Path,
+        *,
+        ranges: Sequence["Vary"] = (),
+        format: Format = JPEG,
+        layout: "Layout" = "shards",
+        **settings: Unpack[Settings],
+    ) -> "Bulk":
+        """Make a set of pictures on disk, one for each seed; returns an iterator that does.
+
+        What is on disk already is not made again: the same call goes on after any crash. `ranges`
+        are settings that differ from picture to picture. Raises what `bulk.run.Bulk` raises,
+        which takes several servers, too.
+        """
+        from nonesuch.bulk import Bulk, Plan  # here: it needs this module
+
+        like = Sample(seed=0, **settings)
+        plan = Plan(
+            model=model,
+            seeds=Seeds.of(seeds),
+            like=like,
+            ranges=tuple(ranges),
+            format=format,
+            layout=layout,
+        )
+        return Bulk(plan, folder, [self.url], timeout_s=self._to.timeout_s)
+
+    def info(self, model: str, *, fresh: bool = False) -> Card:
+        """Return the model's card, which is fetched once, or where `fresh` is asked for."""
+        if fresh or model not in self._cards:
             self._cards[model] = self._run(protocol.card(self._to, model))
         return self._cards[model]
 
     def models(self) -> list[str]:
         """Return the names of the models that are ready to generate, sorted."""
         return self._run(protocol.models(self._to))
+
+    def drawn(self, model: str) -> int:
+        """Return how many pictures of a model the server has made, for anybody, since its start."""
+        return self._run(protocol.drawn(self._to, model))
 
     def wait_ready(self, model: str, timeout_s: float = 60.0) -> None:
         """Block until the model is ready.

@@ -8,10 +8,13 @@
     ├── ExportError           1   a graph, engine or model repository cannot be made
     │   └── ParityError       1   an engine's pictures differ from the reference's
     ├── OutputError           1   a result cannot be written to disk
+    ├── ProvenanceError       1   what a file says of itself cannot be read
     ├── TooRare               1   a model draws too little of what was asked for
+    ├── ModelChanged          1   a server has another model than a set was begun with
     ├── SetupError            3   something that a server needs is missing or taken on this machine
     └── ServerError           3   a server did not answer a good request
         ├── ServerUnreachable 3   nobody answers at that address, or it is shutting down
+        ├── ServerBusy        3   it has more work waiting than it takes on
         ├── DeadlineExceeded  3   no answer within the time that the caller gave
         ├── ModelNotFound     1   the server has no such model
         └── RemoteError       1   the server failed inside
@@ -71,8 +74,22 @@ class OutputError(NonesuchError):
     """Raised when a result cannot be written where it was asked for: disk full, no permission."""
 
 
+class ProvenanceError(NonesuchError):
+    """Raised when a file's marks cannot be read: no picture, damaged, or not what they should be.
+
+    Words of the file in the message cannot steer a terminal: they show as escapes.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
+
+
 class TooRare(NonesuchError):
     """Raised when seeds of the asked kind are too rare among those that were looked at."""
+
+
+class ModelChanged(NonesuchError):
+    """Raised when a server has another model, or engine, than a set of pictures was begun with."""
 
 
 class SetupError(NonesuchError):
@@ -89,6 +106,10 @@ class ServerError(NonesuchError):
 
 class ServerUnreachable(ServerError):
     """Raised when nobody answers at the address, or the server is shutting down."""
+
+
+class ServerBusy(ServerError):
+    """Raised when the server has as many requests waiting as it takes on: try again later."""
 
 
 class DeadlineExceeded(ServerError):
@@ -111,8 +132,12 @@ _BY_STATUS: dict[str, type[NonesuchError]] = {  # by the name of gRPC's status c
     "INVALID_ARGUMENT": InvalidRequest,
     "NOT_FOUND": ModelNotFound,
     "UNAVAILABLE": ServerUnreachable,
+    "RESOURCE_EXHAUSTED": ServerBusy,
     "DEADLINE_EXCEEDED": DeadlineExceeded,
 }
+
+# What Triton says, as UNAVAILABLE, where a model's queue is full.
+_FULL = "maximum queue size"
 
 # Triton names the ensemble before the words of one of its steps.
 _ENSEMBLE = re.compile(r"^in ensemble '[^']*', ")
@@ -131,6 +156,8 @@ def translated(url: str, timeout_s: float | None = None) -> Iterator[None]:
     except grpc.RpcError as exc:
         kind = _BY_STATUS.get(exc.code().name, RemoteError)
         said = _ENSEMBLE.sub("", exc.details() or exc.code().name.lower())
+        if kind is ServerUnreachable and _FULL in said:
+            kind = ServerBusy
         if kind is DeadlineExceeded and timeout_s is not None:
             said = f"no answer within {timeout_s:g} s, give it longer or ask for less at once"
         raise kind(said if kind is InvalidRequest else f"{url}: {said}") from exc

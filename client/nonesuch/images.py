@@ -12,9 +12,9 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, PngImagePlugin, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
-from nonesuch import provenance
+from nonesuch import embedding, provenance
 from nonesuch.contract import DEFAULT_QUALITY
 from nonesuch.errors import InvalidRequest, OutputError, RemoteError
 
@@ -34,6 +34,23 @@ class Picture:
     recipe: Mapping[str, Any]  # JSON values: model, model_hash, latent and all settings used
     encoded: bytes | None  # the file's bytes; None if raw pixels were asked for
     pixels: Pixels | None = field(default=None, repr=False)  # None if a file was asked for
+
+    @classmethod
+    def read(cls, path: Path) -> "Picture":
+        """Read a file that a server encoded; its `recipe` is what `Client.remake` takes.
+
+        Raises ProvenanceError where the file is none, or its recipe does not make one picture.
+        """
+        content = embedding.load(path)
+        packet = embedding.find(content)
+        recipe = provenance.parse(packet or b"<none/>").recipe
+        return cls(
+            model=str(recipe.get("model")),
+            seed=recipe.get("seed"),
+            channels=decode(content).shape[2],
+            recipe=recipe,
+            encoded=content,
+        )
 
     def array(self) -> Pixels:
         """Return the pixels, [H, W, C]; raises RemoteError if the server's file is damaged."""
@@ -73,17 +90,10 @@ def encode(pixels: Pixels, format_name: str, recipes: Sequence[Mapping[str, Any]
     packet = provenance.packet(recipes)
     file = io.BytesIO()
     if format_name == "png":
-        image.save(file, "png", pnginfo=xmp(packet))
+        image.save(file, "png", pnginfo=embedding.xmp(packet))
     else:
         image.save(file, format_name, quality=DEFAULT_QUALITY, xmp=packet.encode())
     return file.getvalue()
-
-
-def xmp(packet: str) -> PngImagePlugin.PngInfo:
-    """What a PNG says of itself, for Pillow."""
-    texts = PngImagePlugin.PngInfo()
-    texts.add_itxt("XML:com.adobe.xmp", packet)
-    return texts
 
 
 def check_channels(channels: int, format_name: str) -> None:

@@ -48,6 +48,11 @@ class Seeds(Sequence[int]):
             return cls([seeds])
         return cls(range(seed, seed + 1) for seed in map(check_seed, seeds))
 
+    @property
+    def spans(self) -> tuple[range, ...]:
+        """The seeds as spans of step 1, in their order."""
+        return self._spans
+
     def __len__(self) -> int:
         return self._ends[-1] if self._ends else 0
 

@@ -40,7 +40,7 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.02, 0.25
 class Call:
     """One remote procedure call, to be answered within its time."""
 
-    method: Literal["ModelConfig", "ModelReady", "RepositoryIndex"]
+    method: Literal["ModelConfig", "ModelReady", "ModelStatistics", "RepositoryIndex"]
     message: Any  # tritonclient ships no types for its messages
     timeout_s: float
 
@@ -84,7 +84,7 @@ def card(to: Connection, model: str) -> Steps[Card]:
     except ModelNotFound:
         text = None
     if text is None:
-        raise _unknown(to, model, (yield from models(to)))
+        raise unknown(to.url, model, (yield from models(to)))
     try:
         return Card.from_json(text)
     except InvalidRequest as exc:
@@ -105,6 +105,13 @@ def models(to: Connection) -> Steps[list[str]]:
         if text is not None:
             found.append(name)
     return found
+
+
+def drawn(to: Connection, model: str) -> Steps[int]:
+    """Count the pictures that a server has made of a model, for anybody, since it was loaded."""
+    question = service_pb2.ModelStatisticsRequest(name=model)
+    answer = yield Call("ModelStatistics", question, to.timeout_s)
+    return sum(version.inference_count for version in answer.model_stats)
 
 
 def ready(to: Connection, model: str, timeout_s: float) -> Steps[None]:
@@ -147,13 +154,14 @@ def _unready(to: Connection, model: str, timeout_s: float) -> Steps[NonesuchErro
     index = yield Call("RepositoryIndex", service_pb2.RepositoryIndexRequest(), to.timeout_s)
     states = [entry for entry in index.models if entry.name == model]
     if not states:
-        return _unknown(to, model, (yield from models(to)))
+        return unknown(to.url, model, (yield from models(to)))
     state = ": ".join(filter(None, (states[-1].state.lower(), states[-1].reason))) or "not loaded"
     return DeadlineExceeded(
         f"{to.url}: model {model!r} was not ready after {timeout_s:g} s ({state})"
     )
 
 
-def _unknown(to: Connection, model: str, there_are: Iterable[str]) -> ModelNotFound:
+def unknown(url: str, model: str, there_are: Iterable[str]) -> ModelNotFound:
+    """Return the error for a model that the server has not, beside those that it has."""
     names = ", ".join(there_are) or "none"
-    return ModelNotFound(f"{to.url} has no model {model!r}; it has: {names}")
+    return ModelNotFound(f"{url} has no model {model!r}; it has: {names}")

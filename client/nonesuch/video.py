@@ -5,6 +5,7 @@ before the first frame is made. Every file is marked as synthetic.
 """
 
 import importlib.util
+import io
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -17,10 +18,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from nonesuch import provenance
+from nonesuch import embedding, provenance
 from nonesuch.contract import DEFAULT_QUALITY
 from nonesuch.errors import InvalidRequest, OutputError
-from nonesuch.images import Pixels, aside, encode, xmp
+from nonesuch.images import Pixels, aside, encode
 
 FASTEST_HZ = 240.0
 
@@ -122,13 +123,15 @@ def _stream(video: Video, place: Path, frames: Iterable[Pixels], recipe: Mapping
     import av  # an extra, and slow to load
 
     kind, layout, codec, quality = _CODECS[video.suffix]
+    packet = provenance.packet([recipe])
     rest = iter(frames)
     first = next(rest)
     # By its name: of a file object PyAV prints what goes wrong with it. No protocol may be read
     # into that name.
     with av.open(f"file:{place}", "w", format=kind, options=layout) as container:
         rate = Fraction(video.fps).limit_denominator(1001)
-        container.metadata["comment"] = provenance.packet([recipe])
+        if video.suffix == ".webm":
+            container.metadata["comment"] = packet
         stream = container.add_stream(codec, rate, options=quality)
         assert isinstance(stream, av.VideoStream)
         stream.pix_fmt = "yuv420p"  # what every player takes
@@ -141,21 +144,27 @@ def _stream(video: Video, place: Path, frames: Iterable[Pixels], recipe: Mapping
             frame = av.VideoFrame.from_ndarray(rgb, format="rgb24")
             container.mux(stream.encode(frame.reformat(format="yuv420p", dst_colorspace=_BT709)))
         container.mux(stream.encode())
+    if video.suffix == ".mp4":
+        with place.open("ab") as file:
+            file.write(embedding.mp4_box(packet))
 
 
 def _animate(
     video: Video, place: Path, frames: Iterable[Pixels], count: int, recipe: Mapping[str, Any]
 ) -> None:
     images = [Image.fromarray(p[:, :, 0] if p.shape[2] == 1 else p) for p in frames]
+    packet, file = provenance.packet([recipe]), io.BytesIO()
     images[0].save(
-        place,
+        file,
         video.suffix[1:],
         save_all=True,
         append_images=images[1:],
         loop=0,  # without end
         duration=_durations(count, video.fps, _TICK_MS[video.suffix]),
-        **_marks(video.suffix, provenance.packet([recipe])),
+        **_marks(video.suffix, packet),
     )
+    content = file.getvalue()
+    place.write_bytes(embedding.into_gif(content, packet) if video.suffix == ".gif" else content)
 
 
 def _durations(count: int, fps: float, tick_ms: int) -> list[int]:
@@ -169,8 +178,6 @@ def _durations(count: int, fps: float, tick_ms: int) -> list[int]:
 
 
 def _marks(suffix: str, packet: str) -> dict[str, Any]:
-    if suffix == ".gif":
-        return {"comment": packet.encode()}
     if suffix == ".webp":
         return {"xmp": packet.encode(), "quality": DEFAULT_QUALITY}
-    return {"pnginfo": xmp(packet)}
+    return {"pnginfo": embedding.xmp(packet)} if suffix == ".png" else {}

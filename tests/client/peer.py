@@ -6,7 +6,6 @@ messages.
 """
 
 import base64
-import io
 import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -18,12 +17,12 @@ from typing import Any, Self
 import grpc
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc
 from tritonclient.utils import deserialize_bytes_tensor, serialize_byte_tensor
 
 from nonesuch.card import Card, Direction
+from nonesuch.images import encode
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -154,6 +153,13 @@ class Peer(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]
             answer.config.parameters["card"].string_value = of.to_json()
         return answer
 
+    def ModelStatistics(self, request: Any, _context: grpc.ServicerContext) -> Any:  # noqa: N802
+        """Count the pictures of all requests so far."""
+        answer = pb.ModelStatisticsResponse()
+        drawn = sum(map(len, self.seeds))
+        answer.model_stats.add(name=request.name, version="1", inference_count=drawn)
+        return answer
+
     def ModelInfer(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         """Draw the pictures, unless told to do something else."""
         with self._counted():
@@ -235,10 +241,8 @@ def mapped(
 
 
 def _file(inputs: Arrays, row: int, image: NDArray[np.uint8], of: Card) -> bytes:
-    file = io.BytesIO()
-    pixels = image[:, :, 0] if of.channels == 1 else image
-    Image.fromarray(pixels).save(file, inputs["format"][row, 0].decode())
-    return file.getvalue()
+    recipe = json.loads(_recipe(inputs, row, image, of))
+    return encode(image, inputs["format"][row, 0].decode(), [recipe])
 
 
 def _recipe(inputs: Arrays, row: int, _image: NDArray[np.uint8], of: Card) -> bytes:
@@ -247,6 +251,13 @@ def _recipe(inputs: Arrays, row: int, _image: NDArray[np.uint8], of: Card) -> by
         if name in {"z", "ws"}:
             values[name] = base64.b64encode(rows[row].tobytes()).decode()
             continue
-        row_values = [v.decode() if isinstance(v, bytes) else v.item() for v in rows[row].ravel()]
+        row_values = [_plain(value) for value in rows[row].ravel()]
         values[name] = row_values[0] if len(row_values) == 1 else row_values
     return json.dumps({"model": of.name, "model_hash": of.model_hash, **values}).encode()
+
+
+def _plain(value: Any) -> str | int | float:
+    """A value as a recipe notes it: the shortest decimals that give a float32 back."""
+    if isinstance(value, bytes):
+        return value.decode()
+    return float(str(value)) if isinstance(value, np.floating) else int(value)

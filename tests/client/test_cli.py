@@ -92,7 +92,13 @@ def test_json_prints_one_object_a_picture(run: Run, peer: Peer) -> None:
             {"mix_seed": 4, "mix_layers": "coarse"},
             id="mix by name",
         ),
+        pytest.param(
+            ("--mix-seed", "4", "--mix-shares", "0.5"),
+            {"mix_seed": 4, "mix": 0.5},
+            id="half-way to another",
+        ),
         pytest.param(("--noise-layers", "2"), {"noise_layers": "2"}, id="noise layers"),
+        pytest.param(("--noise-scale", "2"), {"noise_scale": 2}, id="noise scale"),
         pytest.param(
             ("--directions", "smile=-1"), {"directions": '{"smile": -1.0}'}, id="directions"
         ),
@@ -126,13 +132,15 @@ def test_every_option_changes_the_recipe(
         pytest.param(
             ("--seeds", "1", "--codes", "pyproject.toml"), 2, "does not exist", id="codes"
         ),
-        pytest.param(("--seeds", "1", "--modes"), 2, "--modes goes with --truncation", id="modes"),
+        pytest.param(("--seeds", "1", "--modes"), 2, "modes go with a truncation", id="modes"),
         pytest.param(("--seeds", "1", "--truncation", "11"), 2, "psi is 11.0", id="psi"),
         pytest.param(("--seeds", "1", "--truncation", "1:9"), 2, "cutoff is 9", id="cutoff"),
         pytest.param(("--seeds", "1", "--class", "1"), 2, "dots is unconditional", id="class"),
         pytest.param(("--seeds", "1", "--rotate", "9"), 2, "takes no transform", id="rotate"),
         pytest.param(("--seeds", "1", "--translate", "9"), 2, "expected X,Y", id="translate"),
-        pytest.param(("--seeds", "1", "--crossover", "1"), 2, "goes with one of", id="half a mix"),
+        pytest.param(
+            ("--seeds", "1", "--crossover", "1"), 2, "goes with one of mix layers", id="half a mix"
+        ),
         pytest.param(
             ("--seeds", "1", "--format", "png", "--quality", "9"), 2, "loses nothing", id="quality"
         ),

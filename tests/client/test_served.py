@@ -9,7 +9,17 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from nonesuch import AsyncClient, Client, Format, Mix, Noise, Picture, Truncation
+from nonesuch import (
+    AsyncClient,
+    Client,
+    Format,
+    Mix,
+    Noise,
+    Picture,
+    Sample,
+    Transform,
+    Truncation,
+)
 from nonesuch.cli import main
 from nonesuch.errors import InvalidRequest, ModelNotFound
 from nonesuch.images import decode
@@ -217,3 +227,52 @@ def test_the_command_makes_files_and_a_grid(served: Served, tmp_path: Path) -> N
     assert result.exit_code == 0, result.stderr
     assert len(list(out.glob("seed*.jpg"))) == 9
     assert decode(sheet.read_bytes()).shape == (192, 192, 3)
+
+
+EVERYTHING = [
+    pytest.param("faces", {"seed": 3, "mix": Mix(seed=9, crossover=5)}, id="crossover"),
+    pytest.param("faces", {"seed": 3, "mix": Mix(seed=9, layers="coarse")}, id="layers"),
+    pytest.param("faces", {"seed": 3, "mix": Mix(z=np.ones(64), shares=(0.3,))}, id="shares"),
+    pytest.param("faces", {"z": np.ones(64), "directions": {"smile": 0.7}}, id="directions"),
+    pytest.param("faces", {"ws": np.full(64, 0.1)}, id="ws, one row"),
+    pytest.param(
+        "faces", {"ws": np.full((10, 64), 0.1), "truncation": Truncation(psi=0.3)}, id="ws"
+    ),
+    pytest.param("faces", {"seed": 3, "ws_offset": np.full(64, 0.1)}, id="offset"),
+    pytest.param("faces", {"seed": 3, "noise": Noise(scale=0.3, layers="fine")}, id="noise"),
+    pytest.param("classes", {"seed": 3, "class_idx": 4}, id="class"),
+    pytest.param("classes", {"seed": 3, "class_weights": {1: 0.5, 2: 0.5}}, id="classes"),
+    pytest.param(
+        "stylegan3", {"seed": 3, "transform": Transform(translate=(0.1, 0), rotate=9)}, id="turned"
+    ),
+    pytest.param("ada", {"seed": 3, "truncation": Truncation(psi=0.3, modes=True)}, id="modes"),
+    pytest.param("cars", {"seed": 3}, id="cropped, with alpha"),
+    pytest.param("bricks", {"seed": 3}, id="tiled"),
+    pytest.param("progan", {"seed": 3}, id="without w"),
+]
+
+
+@pytest.mark.parametrize(("model", "settings"), EVERYTHING)
+def test_every_recipe_makes_its_file_again(
+    client: Client, tmp_path: Path, model: str, settings: dict[str, Any]
+) -> None:
+    form = Format(name="webp", quality=70)
+    (first,) = client.generate_each(model, [Sample(**settings)], format=form)
+    (tmp_path / "a.webp").write_bytes(first.encoded or b"")
+
+    kept = Picture.read(tmp_path / "a.webp")
+    again = client.remake(kept.recipe)
+
+    assert kept.recipe == first.recipe
+    assert (again.encoded, again.recipe) == (first.encoded, first.recipe)
+
+
+def test_a_recipe_made_again_by_the_asynchronous_client_is_the_same(served: Served) -> None:
+    async def both() -> tuple[Picture, Picture]:
+        async with AsyncClient(served.url) as client:
+            (first,) = [picture async for picture in client.generate("faces", [3])]
+            return first, await client.remake(first.recipe)
+
+    first, again = asyncio.run(both())
+
+    assert again.encoded == first.encoded

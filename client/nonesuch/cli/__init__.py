@@ -4,13 +4,17 @@ import click
 
 from nonesuch import __version__
 from nonesuch.cli.audit import audit
+from nonesuch.cli.bulk import bulk
 from nonesuch.cli.dial import dial
 from nonesuch.cli.generate import generate
 from nonesuch.cli.info import info
 from nonesuch.cli.mix import mix
 from nonesuch.cli.morph import morph
 from nonesuch.cli.sample import sample
+from nonesuch.cli.sign import sign
+from nonesuch.cli.verify import verify
 from nonesuch.cli.w import w
+from nonesuch.cli.web import web
 from nonesuch.command import CommandGroup
 
 
@@ -24,5 +28,5 @@ def main() -> None:
     """
 
 
-for command in (audit, dial, generate, info, mix, morph, sample, w):
+for command in (audit, bulk, dial, generate, info, mix, morph, sample, sign, verify, w, web):
     main.add_command(command)

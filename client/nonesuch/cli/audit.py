@@ -65,7 +65,8 @@ def audit(  # noqa: PLR0913 (one parameter an option)
     if out is not None:
         used = truncation or Truncation(psi=card.psi, cutoff=card.cutoff)
         title = f"{name}, seeds {seeds}, psi {used.psi:g}"
-        save(out, chart.png(spreads, title))
+        about = {"model": name, "model_hash": card.model_hash, "audit": str(seeds), "psi": used.psi}
+        save(out, chart.png(spreads, title, about))
     if as_json:
         for spread in spreads:
             click.echo(json.dumps(asdict(spread)))

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -33,12 +33,24 @@ def sheet_option(default: str) -> Decorator:
     )
 
 
-def watched(items: Iterable[T], count: int) -> Iterator[T]:
-    """Hand items on, `count` in all; draw the progress on a terminal."""
+def watched(
+    items: Iterable[T],
+    count: int,
+    *,
+    there: int = 0,
+    shown: Callable[[T | None], str | None] | None = None,
+) -> Iterator[T]:
+    """Hand items on, `count` in all; draw the progress on a terminal.
+
+    `there` of them are done already and do not come; `shown` says more, at the end of the line.
+    """
     if not sys.stderr.isatty():
         yield from items
         return
-    with click.progressbar(items, length=count, file=sys.stderr, show_pos=True) as bar:
+    with click.progressbar(
+        items, length=count, file=sys.stderr, show_pos=True, item_show_func=shown
+    ) as bar:
+        bar.update(there)
         yield from bar
 
 

@@ -1,0 +1,130 @@
+"""How a bulk run keeps out of the way: others noticed, and the window that follows."""
+
+import itertools
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from tests.client.peer import Faults, Peer
+from tests.client.test_bulk import plan
+
+from nonesuch import Client
+from nonesuch.bulk import Bulk
+from nonesuch.bulk.company import Company
+from nonesuch.bulk.pace import MOST, Pace
+
+SERVICE_S, WAY_S = 0.02, 0.005  # of a picture at the server, and of a request to and fro
+
+
+def settled(pace: Pace, *, waiting: int) -> int:
+    """The window over a server that serves one by one, with so many requests of others there."""
+    for _ in range(200):
+        busy_s = (pace.window + waiting) * SERVICE_S
+        pace.answered(max(busy_s, SERVICE_S + WAY_S))  # the way is gone while another is served
+    return pace.window
+
+
+def test_beside_others_nothing_of_ours_waits() -> None:
+    pace = Pace()
+
+    assert settled(pace, waiting=0) == 1
+    assert settled(pace, waiting=4) == 1
+
+
+def test_alone_the_server_has_some_to_join() -> None:
+    pace = Pace()
+    settled(pace, waiting=0)
+    pace.share(others=False)
+
+    assert 4 <= settled(pace, waiting=0) <= 8
+
+
+def test_a_window_grows_no_further_than_allowed() -> None:
+    pace = Pace()
+    pace.share(others=False)
+    for _ in range(500):
+        pace.answered(0.1)  # a server that never gets slower
+
+    assert pace.window == MOST
+
+
+def test_others_shrink_the_window_at_once() -> None:
+    pace = Pace()
+    pace.share(others=False)
+    for _ in range(50):
+        pace.answered(0.1)
+
+    pace.share(others=True)
+
+    assert pace.window == 1
+
+
+def test_a_window_bounds_what_is_under_way() -> None:
+    pace, inside, most = Pace(), itertools.count(), [0]
+    now = threading.Semaphore(0)
+
+    def enter() -> None:
+        with pace:
+            most[0] = max(most[0], next(inside) + 1)
+            now.acquire()
+
+    threads = [threading.Thread(target=enter) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.1)
+    assert most[0] == 1
+    for _ in threads:
+        now.release()
+    for thread in threads:
+        thread.join()
+
+
+def test_our_own_pictures_are_no_company() -> None:
+    company = Company()
+    company.ask(8)
+
+    assert not company.look(100)  # some of ours may be among these, or none
+    company.ask(4)
+    company.answer(12)
+    assert not company.look(112)
+    assert company.look(113)
+
+
+def test_a_server_that_begins_to_count_anew_has_no_company() -> None:
+    company = Company()
+    company.ask(10)
+    company.answer(10)
+    assert not company.look(5000)
+    company.ask(10)
+
+    assert not company.look(10)
+    assert not company.look(20)
+    assert company.look(21)
+
+
+@pytest.mark.parametrize("others", [False, True])
+def test_a_run_holds_back_while_others_ask(tmp_path: Path, others: bool) -> None:
+    serving = threading.Lock()
+
+    def one_by_one(_: int) -> float:
+        with serving:
+            time.sleep(0.01)
+        return 0.0
+
+    begin_s = time.monotonic() + 1.5  # by then the others were noticed
+    with (
+        Peer(faults=Faults(delay_s=one_by_one)) as server,
+        Client(server.url) as client,
+        Bulk(plan("0-9999", shard_size=5000), tmp_path, [server.url]) as making,
+    ):
+        for _ in making:
+            if others:
+                list(client.generate("dots", [7]))
+            if time.monotonic() < begin_s:
+                server.most_in_flight = 0
+            if time.monotonic() > begin_s + 1:
+                break
+        most = server.most_in_flight
+
+    assert (most <= 3) == others  # one or two, and the other's

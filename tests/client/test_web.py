@@ -1,0 +1,166 @@
+"""`nonesuch web` before servers that are slow, full or gone; clients that leave or ask a lot."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import grpc
+import pytest
+from tests.client.browse import Web, web
+from tests.client.peer import Faults, Peer, card
+from tests.client.shell import COMMAND, Run, python
+
+IMAGE = "/v1/models/dots/image?seed="
+SLOW_S = 0.2
+
+
+def eventually(holds: Callable[[], bool], within_s: float = 10.0) -> None:
+    end_s = time.monotonic() + within_s
+    while not holds():
+        assert time.monotonic() < end_s
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def faulty() -> Iterator[Web]:
+    """Before a peer that is slow for seeds from 1000 on, and fails for some others."""
+    refused = {
+        1: (grpc.StatusCode.INVALID_ARGUMENT, "in ensemble 'dots', seed 1 is unlucky"),
+        2: (grpc.StatusCode.UNAVAILABLE, "Exceeds maximum queue size"),
+        3: (grpc.StatusCode.INTERNAL, "out of paint"),
+        4: (grpc.StatusCode.DEADLINE_EXCEEDED, "too late"),
+    }
+    faults = Faults(delay_s=lambda seed: SLOW_S if seed >= 1000 else 0, refused=refused)
+    with Peer(faults=faults) as peer, web(peer.url, "--client-rate", "100000") as running:
+        yield running
+
+
+@pytest.mark.parametrize(
+    ("seed", "status", "said"),
+    [
+        pytest.param(1, 400, "seed 1 is unlucky", id="refused"),
+        pytest.param(2, 503, "Exceeds maximum queue size", id="full"),
+        pytest.param(3, 502, "out of paint", id="failed inside"),
+        pytest.param(4, 504, "no answer within 60 s", id="late"),
+    ],
+)
+def test_the_servers_errors_are_problems_in_our_sentences(
+    faulty: Web, seed: int, status: int, said: str
+) -> None:
+    answer = faulty.get(f"{IMAGE}{seed}")
+
+    assert (answer.status, answer.json["status"]) == (status, status)
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert said in answer.json["detail"]
+    assert ("retry-after" in answer.headers) == (status == 503)
+
+
+def test_pages_that_are_left_leave_no_work_behind(faulty: Web) -> None:
+    """A hundred reloads at fifty a second, at a server that draws twenty."""
+    drawn = faulty.figure("nonesuch_web_pictures_total")
+    left = faulty.figure("nonesuch_web_cancelled_total")
+    due_s = time.monotonic()
+    for seed in range(1000, 1100):
+        faulty.send(f"{IMAGE}{seed}").close()
+        due_s += 0.02
+        time.sleep(max(0.0, due_s - time.monotonic()))
+    start_s = time.monotonic()
+
+    answer = faulty.get(f"{IMAGE}1100")
+
+    waited_s = time.monotonic() - start_s
+    assert answer.status == 200
+    assert waited_s < 3 * SLOW_S  # for a place, and for itself
+    eventually(lambda: faulty.figure("nonesuch_web_waiting") == 0)
+    # On a busy machine, the page of a few is noticed to have been left when they are drawn.
+    assert faulty.figure("nonesuch_web_cancelled_total") - left >= 90
+    assert faulty.figure("nonesuch_web_pictures_total") - drawn < 100
+
+
+def test_more_than_may_wait_is_sent_away_with_a_time_to_come_back(faulty: Web) -> None:
+    with ExitStack() as lines:
+        for seed in range(2000, 2000 + 4 + 256):
+            lines.enter_context(faulty.send(f"{IMAGE}{seed}"))
+        eventually(lambda: faulty.figure("nonesuch_web_waiting") > 200)
+
+        eventually(lambda: faulty.get(f"{IMAGE}5000").status == 503)
+        answer = faulty.get(f"{IMAGE}5000")
+
+    assert "are waiting already, try again later" in answer.json["detail"]
+    assert answer.headers["retry-after"] == "2"
+    eventually(lambda: faulty.figure("nonesuch_web_waiting") == 0)
+
+
+def test_a_film_that_is_left_is_drawn_no_further() -> None:
+    with Peer(faults=Faults(delay_s=lambda _: SLOW_S)) as peer, web(peer.url) as running:
+        line = running.send("/v1/models/dots/morph.mp4?seeds=1,2&frames=200")
+        peer.busy(requests=1)
+        line.close()
+        eventually(lambda: running.figure("nonesuch_web_cancelled_total") == 1)
+        time.sleep(3 * SLOW_S)
+
+    assert len(peer.requests) <= 2
+
+
+def test_a_server_that_is_gone_is_told_and_one_that_comes_back_is_used() -> None:
+    with Peer() as peer, web(peer.url) as running:
+        assert running.get(f"{IMAGE}5").status == 200
+        peer.vanish()
+        gone = running.get(f"{IMAGE}6")
+        health = running.get("/healthz")
+        with Peer(port=int(peer.url.rpartition(":")[2])):
+            eventually(lambda: running.get(f"{IMAGE}6").status == 200)
+
+    assert (gone.status, gone.json["error"]) == (503, "ServerUnreachable")
+    assert gone.headers["retry-after"] == "2"
+    assert health.status in {200, 503}  # what it knows is a few seconds old
+
+
+def test_a_model_that_is_exchanged_is_noticed() -> None:
+    with Peer() as peer, web(peer.url) as running:
+        before = running.get("/v1/models/dots")
+        peer.cards["dots"] = card(model_hash="0ther")
+        eventually(lambda: running.get("/v1/models/dots").json["model_hash"] == "0ther")
+        after = running.get("/v1/models/dots", if_none_match=before.headers["etag"])
+
+    assert after.status == 200
+
+
+def test_a_client_may_have_so_many_pictures_and_no_more(peer: Peer) -> None:
+    with web(peer.url, "--client-rate", "5") as running:
+        statuses = [running.get(f"{IMAGE}{seed}").status for seed in range(40)]
+        refused = running.get(f"{IMAGE}41")
+
+    assert statuses[:20] == [200] * 20  # four seconds' worth
+    assert refused.status == 429
+    assert "more than 5 pictures a second" in refused.json["detail"]
+    assert int(refused.headers["retry-after"]) >= 1
+
+
+def test_what_a_client_has_already_is_not_drawn_again(peer: Peer) -> None:
+    with web(peer.url) as running:
+        first = running.get(f"{IMAGE}7&psi=0.5")
+        asked = len(peer.requests)
+        again = running.get(f"{IMAGE}7&psi=0.5", if_none_match=first.headers["etag"])
+        other = running.get(f"{IMAGE}7&psi=0.6", if_none_match=first.headers["etag"])
+
+    assert (again.status, again.body) == (304, b"")
+    assert again.headers["etag"] == first.headers["etag"]
+    assert other.status == 200
+    assert len(peer.requests) == asked + 1
+
+
+def test_a_port_that_is_taken_ends_the_command_in_one_line(run: Run, peer: Peer) -> None:
+    port = peer.url.rpartition(":")[2]
+
+    result = run("web", "--url", peer.url, "--port", port)
+
+    assert result.exit_code == 3
+    assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in result.stderr
+
+
+def test_without_the_extra_the_command_says_what_to_install() -> None:
+    done = python(f"import sys; sys.modules['starlette'] = None; {COMMAND}", "web")
+
+    assert done.returncode == 3
+    assert "pip install 'nonesuch[web]'" in done.stderr
