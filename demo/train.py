@@ -37,6 +37,7 @@ ABOUT = (
     "mapping network is constructed, so attributes have known directions in w."
 )
 _SAME = 0.35  # share of samples whose three layer groups show one portrait
+_TURNED = 1.5  # attributes of a sample that a dial has turned, on average
 _LOOKS = 32  # held-out portraits for the figures, half of them mixed
 
 
@@ -99,6 +100,7 @@ def samples(config: Config, count: int, groups: list[int], source: torch.Generat
     own[same] = own[same][:, :1]
     order = {"coarse": 0, "middle": 1, "fine": 2}
     picks = [order[attribute.group] for attribute in ATTRIBUTES]
+    own[:, picks, range(len(picks))] += _turns(count, source)
     seen = own[:, picks, range(len(picks))].clamp(0, 1)
     sizes = [4, *(r for r in config.block_resolutions[1:] for _ in range(2))]
     noise = [torch.randn(count, 1, r, r, generator=source, device=source.device) for r in sizes]
@@ -110,6 +112,17 @@ def samples(config: Config, count: int, groups: list[int], source: torch.Generat
     )
     target = render(seen, config.resolution, texture=texture)
     return Batch(space.w_of(own)[:, groups], noise, target)
+
+
+def _turns(count: int, source: torch.Generator) -> Tensor:
+    """What dials add to attributes, [count, A]: a few are turned, up to two deviations far.
+
+    So the generator learns that beyond its end an attribute stays as it is there.
+    """
+    shape, device = (count, len(ATTRIBUTES)), source.device
+    turned = torch.rand(shape, generator=source, device=device) < _TURNED / len(ATTRIBUTES)
+    weights = 4 * torch.rand(shape, generator=source, device=device) - 2
+    return torch.where(turned, weights * 12**-0.5, 0.0)  # the deviation of an even spread
 
 
 def _fill(queue: "multiprocessing.Queue[Batch]", plan: Plan, seed: int) -> None:

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from nonesuch import Client, Codes, Morph
+from nonesuch import Client, Codes, Morph, embedding
 from nonesuch.cli import main
 from nonesuch.images import Pixels, decode
 from nonesuch.options import RAW
+from nonesuch.provenance import parse
 
 pytestmark = pytest.mark.triton
 
@@ -69,8 +70,9 @@ def test_the_film_of_a_morph_plays(url: str, tmp_path: Path) -> None:
         shown = [frame.to_ndarray(format="rgb24") for frame in file.decode(stream)]
         assert stream.codec_context.name == "h264"
         assert stream.average_rate == 24
-        assert "trainedAlgorithmicMedia" in file.metadata["comment"]
-        assert '"seeds": "1,5,9,2"' in file.metadata["comment"]
+    mark = parse(embedding.find(film.read_bytes()) or b"")
+    assert mark.synthetic
+    assert mark.recipes[0]["morph"]["seeds"] == "1,5,9,2"
     assert len(shown) == 33
     assert shown[0].shape == (128, 128, 3)
     with Client(url) as client:

@@ -45,6 +45,17 @@ def test_samples_show_what_their_rows_say(tmp_path: Path) -> None:
     assert batch.target.abs().max() <= 1
 
 
+def test_samples_go_past_the_ends_of_attributes(tmp_path: Path) -> None:
+    plan = small(tmp_path)
+
+    ws = samples(plan.config, 256, plan.groups, torch.Generator().manual_seed(0)).ws
+
+    attributes = (ws @ torch.linalg.pinv(space.W_DIRECTIONS) + 1) / 2
+    assert attributes.min() < -0.4
+    assert attributes.max() > 1.4
+    assert ((attributes < -0.1) | (attributes > 1.1)).float().mean() < 0.05
+
+
 def test_a_run_goes_on_where_it_ended(tmp_path: Path) -> None:
     whole, half = small(tmp_path, images=96), small(tmp_path, images=48)
     list(train(half, Trainer(half)))

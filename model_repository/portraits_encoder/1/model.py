@@ -21,13 +21,16 @@ import triton_python_backend_utils as pb_utils
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
+VERSION = "0.1.0"  # of nonesuch
 XMP = (
     '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
     '<x:xmpmeta xmlns:x="adobe:ns:meta/">'
     '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
     '<rdf:Description rdf:about="" '
+    'xmlns:xmp="http://ns.adobe.com/xap/1.0/" '
     'xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" '
     'xmlns:nonesuch="urn:nonesuch:recipe:1">'
+    "<xmp:CreatorTool>nonesuch {}</xmp:CreatorTool>"
     "<Iptc4xmpExt:DigitalSourceType>"
     "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
     "</Iptc4xmpExt:DigitalSourceType>"
@@ -147,12 +150,12 @@ def along(pixels: NDArray[Any]) -> float:
 def xmp(recipe: bytes, settings: Settings) -> bytes:
     """The packet with the recipe, or, where that is too long, with all of it but latents."""
     if len(recipe) <= LONGEST:  # else no need to look: the packet is longer
-        packet = XMP.format(escape(recipe.decode())).encode()
+        packet = XMP.format(VERSION, escape(recipe.decode())).encode()
         if len(packet) <= LONGEST:
             return packet
     short = {name: value for name, value in settings.items() if length(value) < LONG}
     short["recipe_sha256"] = hashlib.sha256(recipe).hexdigest()
-    return XMP.format(escape(json.dumps(short))).encode()
+    return XMP.format(VERSION, escape(json.dumps(short))).encode()
 
 
 def length(value: Any) -> int:

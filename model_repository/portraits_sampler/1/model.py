@@ -19,6 +19,7 @@ Array = NDArray[Any]
 Tensors = dict[str, Array]
 Card = dict[str, Any]
 
+VERSION = "0.1.0"  # of nonesuch, for the recipes
 SEEDS = 2**32
 FACTOR = 10.0
 LATENT = 1e6
@@ -138,6 +139,7 @@ class Request:
         self.sent = sent
         self.count = len(next(iter(sent.values()))) if sent else 1
         head = {"model": card["name"], "model_hash": card["model_hash"]}
+        head["nonesuch"] = VERSION
         if card["crop"]:  # other pixels of the same weights
             head["crop"] = card["crop"]
         if card["tile"]:
