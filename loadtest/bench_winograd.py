@@ -4,17 +4,19 @@
 
 F(2x2, 3x3) and F(4x4, 3x3) of Lavin and Gray (2016, arXiv:1509.09308) need 4/9 and 1/4 of the
 multiplications, and transforms of all channels before and after. Here the transforms are slices
-and sums, the products a convolution of 1x1 in a group for each place of a tile. The layers are
-those of a StyleGAN2 of 256x256.
+and sums; each place of a tile is multiplied by a matrix of its own, as a convolution of 1x1 in
+groups or as matrix products. The layers are those of a StyleGAN2 of 256x256.
 """
 
 import itertools
 import statistics
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
+import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 (everyone's name for it)
 from torch import Tensor, nn
@@ -24,6 +26,7 @@ from nonesuch_export.engine import ENGINES, Loaded
 
 LAYERS = ((512, 16), (512, 32), (256, 64), (128, 128), (64, 256))  # channels, pixels
 _BATCH, _ROUNDS = 4, 7
+Matrix = tuple[tuple[float, ...], ...]
 # Bᵀ, G and Aᵀ of the paper: transforms of the input, the weight and the output along an axis.
 _F2 = (
     ((1, 0, -1, 0), (0, 1, 1, 0), (0, -1, 1, 0), (0, 1, 0, -1)),
@@ -50,46 +53,70 @@ _F4 = (
     ((1, 1, 1, 1, 1, 0), (0, 1, -1, 2, -2, 0), (0, 1, 1, 4, 4, 0), (0, 1, -1, 8, -8, 1)),
 )
 FORMS = {"direct": None, "F(2x2, 3x3)": _F2, "F(4x4, 3x3)": _F4}
+PRODUCTS = ("convolution", "matrices")  # what multiplies: 1x1 in groups, or a batch of products
 
 
 class Layer(nn.Module):
-    """A convolution x [N, C, h, w] to [N, C, h, w], and its mean, so that little leaves."""
+    """A convolution x [N, C, h, w] to [N, C, h, w], and sums of it, so that little leaves.
 
-    def __init__(self, channels: int, form: str) -> None:
+    The sums are with signs by chance, so that errors do not cancel out: theirs, beside them, are as
+    large as those of the map beside it.
+    """
+
+    def __init__(self, channels: int, pixels: int, form: str, product: str) -> None:
         super().__init__()
-        self.register_buffer("weight", torch.randn(channels, channels, 3, 3) / channels)
-        self._form = FORMS[form]
+        chance = torch.Generator().manual_seed(channels)
+        weight = torch.randn(channels, channels, 3, 3, generator=chance) / (3 * channels**0.5)
+        signs = torch.randint(0, 2, (pixels, pixels), generator=chance) * 2.0 - 1
+        self.register_buffer("weight", weight)
+        self.register_buffer("signs", signs)
+        self._form, self._product = FORMS[form], product
 
     def forward(self, *given: Tensor) -> Tensor:
-        return self.convolve(given[0]).mean((2, 3))
+        return (self.convolve(given[0]) * self.get_buffer("signs")).mean((2, 3))
 
     def convolve(self, x: Tensor) -> Tensor:
         weight = self.get_buffer("weight")
         if self._form is None:
             return F.conv2d(x, weight, padding=1)
         before, middle, after = self._form
-        size, step, channels = len(before), len(after), x.shape[1]
-        tiles = x.shape[2] // step
-        x = F.pad(x, (1, size - step - 1, 1, size - step - 1))
-        rows = _sums([x[:, :, i : i + step * tiles : step] for i in range(size)], before)
-        places = [
-            place
-            for row in rows
-            for place in _sums([row[..., i : i + step * tiles : step] for i in range(size)], before)
-        ]
+        size, step = len(before), len(after)
         turned = torch.tensor(middle)
-        weights = torch.einsum("ai,ocij,bj->aboc", turned, weight, turned)
-        products = F.conv2d(
-            torch.cat(places, 1), weights.reshape(-1, channels, 1, 1), groups=size * size
-        )
-        by_row = torch.split(products, channels * size, 1)
-        across = [_sums(list(torch.split(row, channels, 1)), after) for row in by_row]
+        weights = torch.einsum("ai,ocij,bj->aboc", turned, weight, turned).flatten(0, 1)
+        places = _tiles(x, before, step)  # size² of [N, C, tiles, tiles]
+        products = self._multiplied(places, weights)
+        rows = [products[i : i + size] for i in range(0, size * size, size)]
+        across = [_sums(row, after) for row in rows]
         down = [_sums([row[i] for row in across], after) for i in range(step)]
         made = [down[column][row] for row in range(step) for column in range(step)]
         return F.pixel_shuffle(torch.stack(made, 2).flatten(1, 2), step)
 
+    def _multiplied(self, places: list[Tensor], weights: Tensor) -> list[Tensor]:
+        """Each place of a tile with the weights of its own."""
+        channels = weights.shape[1]
+        if self._product == "convolution":
+            kernels = weights.reshape(-1, channels, 1, 1)
+            made = F.conv2d(torch.cat(places, 1), kernels, groups=len(places))
+            return list(torch.split(made, channels, 1))
+        flat = torch.stack([place.flatten(2) for place in places], 1)  # [N, size², C, tiles²]
+        made = torch.matmul(weights, flat)
+        shape = places[0].shape
+        return [made[:, i].reshape(shape) for i in range(len(places))]
 
-def _sums(parts: list[Tensor], matrix: tuple[tuple[float, ...], ...]) -> list[Tensor]:
+
+def _tiles(x: Tensor, before: Matrix, step: int) -> list[Tensor]:
+    """The places of all tiles after the transform of the input, row by row."""
+    size, tiles = len(before), x.shape[2] // step
+    x = F.pad(x, (1, size - step - 1, 1, size - step - 1))
+    rows = _sums([x[:, :, i : i + step * tiles : step] for i in range(size)], before)
+    return [
+        place
+        for row in rows
+        for place in _sums([row[..., i : i + step * tiles : step] for i in range(size)], before)
+    ]
+
+
+def _sums(parts: list[Tensor], matrix: Matrix) -> list[Tensor]:
     """The linear combinations of the parts that the matrix's rows say."""
     made = []
     for row in matrix:
@@ -105,25 +132,51 @@ def _sums(parts: list[Tensor], matrix: tuple[tuple[float, ...], ...]) -> list[Te
     return made
 
 
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What a form of a layer took, and how far it is from the direct one in fp32."""
+
+    form: str
+    time_ms: float  # a picture, median
+    error: float  # root of the mean square, of the signal's
+
+
 def _engine(layer: Layer, x: Tensor, words: tuple[str, str], folder: Path) -> Loaded:
+    """Of files of its own: a runtime may keep them mapped, and read them late."""
     name, precision = words
     plan = folder / ENGINES[name].FILE
-    graph.trace(layer, {"x": x}, ("mean",), folder / "graph.onnx")
+    folder.mkdir()
+    graph.trace(layer, {"x": x}, ("sums",), folder / "graph.onnx")
     ENGINES[name].compile(folder / "graph.onnx", plan, precision=precision, max_batch=_BATCH)
     return ENGINES[name].Engine(plan, precision=precision)
 
 
-def _measure(channels: int, pixels: int, words: tuple[str, str]) -> dict[str, float]:
-    """Milliseconds a picture of each form."""
+def _layers(channels: int, pixels: int) -> dict[str, Layer]:
+    made = {"direct": Layer(channels, pixels, "direct", "")}
+    for form, product in itertools.product(list(FORMS)[1:], PRODUCTS):
+        made[f"{form}, {product}"] = Layer(channels, pixels, form, product)
+    return made
+
+
+def measure(channels: int, pixels: int, words: tuple[str, str]) -> list[Trial]:
+    """All forms of a layer, which take turns."""
     x = torch.randn(_BATCH, channels, pixels, pixels)
-    turns: dict[str, list[float]] = {form: [] for form in FORMS}
+    layers = _layers(channels, pixels)
+    with torch.inference_mode():
+        expected = layers["direct"](x).numpy()
+    turns: dict[str, list[float]] = {form: [] for form in layers}
+    errors: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:
-        engines = {form: _engine(Layer(channels, form), x, words, Path(folder)) for form in FORMS}
+        engines = {
+            form: _engine(layer, x, words, Path(folder) / str(i))
+            for i, (form, layer) in enumerate(layers.items())
+        }
         for _, (form, engine) in itertools.product(range(_ROUNDS + 1), engines.items()):
             start = time.perf_counter()
-            engine.run({"x": x.numpy()})
+            sums = engine.run({"x": x.numpy()})
             turns[form].append((time.perf_counter() - start) / _BATCH * 1000)
-    return {form: statistics.median(spent[1:]) for form, spent in turns.items()}
+            errors[form] = float(np.linalg.norm(sums - expected) / np.linalg.norm(expected))
+    return [Trial(f, statistics.median(spent[1:]), errors[f]) for f, spent in turns.items()]
 
 
 @click.command()
@@ -133,9 +186,10 @@ def main(*, engine: str, precision: str) -> None:
     """Milliseconds that each layer takes for a picture, directly and as Winograd's."""
     torch.manual_seed(0)
     for channels, pixels in LAYERS:
-        times = _measure(channels, pixels, (engine, precision))
-        said = ", ".join(f"{form} {spent:.2f} ms" for form, spent in times.items())
-        click.echo(f"{channels} channels, {pixels} pixels: {said}")
+        click.echo(f"{channels} channels, {pixels} pixels")
+        for trial in measure(channels, pixels, (engine, precision)):
+            error = f"off by {trial.error:.1e} of the signal"
+            click.echo(f"  {trial.form:<25}{trial.time_ms:8.2f} ms, {error}")
 
 
 if __name__ == "__main__":

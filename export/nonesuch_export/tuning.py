@@ -59,28 +59,34 @@ def tune(generator: Generator, engine: str, precision: str, batch: int) -> Itera
         raise InvalidRequest(f"{generator.family} has one form of each layer; leave out --tune")
     for resolution, layer in generator.upconvolutions.items():
         assert layer.doubling is not None
-        alone = _Alone(generator.config, layer)
+        alone = Alone(generator.config, layer)
         given = alone.example(resolution, batch)
         with tempfile.TemporaryDirectory() as folder:
-            engines: dict[Form, Loaded] = {}
-            for form in FORMS:
-                layer.doubling.form = form
-                engines[form] = _compiled(alone, given, (engine, precision), Path(folder))
+            engines = compile_forms(alone, given, (engine, precision), Path(folder))
             trial = Trial(layer=str(resolution), times_s=_times(engines, given))
         layer.doubling.form = trial.best
         yield trial
 
 
-def _compiled(
-    alone: "_Alone", given: dict[str, Tensor], words: tuple[str, str], folder: Path
-) -> Loaded:
-    name, precision = words
-    made_by = runtime(name, precision)
-    onnx, plan = folder / "graph.onnx", folder / made_by.FILE
-    graph.trace(alone, given, ("colours",), onnx)
-    batch = len(given["x"])
-    made_by.compile(onnx, plan, precision=precision, max_batch=batch)
-    return made_by.Engine(plan, precision=precision)
+def compile_forms(
+    alone: "Alone", given: Mapping[str, Tensor], words: tuple[str, str], folder: Path
+) -> dict[Form, Loaded]:
+    """A layer as an engine (its name and precision) in each form, for inputs such as `given`.
+
+    `folder` must stay while they run: a runtime may keep its files mapped, and read them late. So
+    each form has its own in it.
+    """
+    assert alone.layer.doubling is not None
+    made_by = runtime(*words)
+    engines: dict[Form, Loaded] = {}
+    for form in FORMS:
+        alone.layer.doubling.form = form
+        onnx, plan = folder / form / "graph.onnx", folder / form / made_by.FILE
+        plan.parent.mkdir()
+        graph.trace(alone, given, ("colours",), onnx)
+        made_by.compile(onnx, plan, precision=words[1], max_batch=len(given["x"]))
+        engines[form] = made_by.Engine(plan, precision=words[1])
+    return engines
 
 
 def _times(engines: Mapping[Form, Loaded], given: Mapping[str, Tensor]) -> dict[Form, float]:
@@ -103,7 +109,7 @@ def _turn(engine: Loaded, feeds: Mapping[str, NDArray[Any]]) -> float:
     return spent / runs
 
 
-class _Alone(nn.Module):
+class Alone(nn.Module):
     """A layer and a reader of what it gives, so that its output is of the layer's precision."""
 
     def __init__(self, config: Config, layer: Convolution) -> None:
@@ -117,6 +123,7 @@ class _Alone(nn.Module):
         return colours
 
     def example(self, resolution: int, batch: int) -> dict[str, Tensor]:
+        """Inputs by name, any numbers, for a layer that gives so many pixels."""
         inputs = self.layer.weight.shape[1]
         half, w_dim = resolution // 2, self.reader.affine.weight.shape[1]
         given = {"x": torch.randn(batch, inputs, half, half), "w": torch.randn(batch, w_dim)}

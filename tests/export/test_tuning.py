@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 import torch
@@ -16,7 +17,7 @@ from nonesuch_export.checkpoint import native
 from nonesuch_export.cli import main
 from nonesuch_export.network import StyleGAN2
 from nonesuch_export.network.upconvolution import FORMS, Form
-from nonesuch_export.tuning import Trial
+from nonesuch_export.tuning import Alone, Trial, compile_forms
 
 CARD = Path("faces/1/card.json")
 
@@ -71,6 +72,21 @@ def test_parities_are_shuffled_in_one_piece(form: Form, tmp_path: Path) -> None:
     nodes = [node for node in onnx.load(path).graph.node if node.op_type == "DepthToSpace"]
     modes = [a.s for node in nodes for a in node.attribute if a.name == "mode"]
     assert modes == [b"DCR", b"DCR"]  # one a layer that doubles
+
+
+def test_the_engines_of_a_layer_compute_what_it_does(tmp_path: Path) -> None:
+    generator = forge.shaped(SMALL)
+    layer = generator.upconvolutions[16]
+    alone = Alone(generator.config, layer).eval()
+    given = alone.example(16, 3)
+    feeds = {name: value.numpy() for name, value in given.items()}
+
+    expected = alone(*given.values()).detach().numpy()
+    engines = compile_forms(alone, given, ("openvino", "fp32"), tmp_path)
+
+    for engine in engines.values():  # all are compiled before the first runs
+        np.testing.assert_allclose(engine.run(feeds), expected, atol=1e-4)
+    assert expected.std() > 0.1
 
 
 def test_a_form_must_be_clearly_faster_to_be_taken() -> None:
