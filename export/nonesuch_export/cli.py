@@ -170,8 +170,8 @@ def build(*, file: Path, as_json: bool, **plan: Any) -> None:
         click.echo(str(path))
     worst = "equal" if built.report.psnr is None else f"{built.report.psnr:.1f} dB"
     click.echo(
-        f"{wanted.name}: {wanted.engine} {wanted.precision}, at most {built.report.max_level} "
-        f"level from the reference ({worst}), built in {seconds:.1f} s",
+        f"{wanted.name}: {wanted.engine} {wanted.precision}, off the reference by at most "
+        f"{built.report.max_level} of 255 levels ({worst}), built in {seconds:.1f} s",
         err=True,
     )
 

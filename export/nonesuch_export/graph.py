@@ -220,6 +220,18 @@ def trace(
 
     All have the batch axis in front. Raises as `export` does.
     """
+    program = traced(module, example, outputs)
+    fold(program.model)
+    _forget(program.model)
+    model = program.model_proto
+    check(model)
+    onnx.save(model, path)
+
+
+def traced(
+    module: nn.Module, example: Mapping[str, Tensor], outputs: Sequence[str]
+) -> torch.onnx.ONNXProgram:
+    """The graph as torch makes it, before `fold`; raises ExportError where torch cannot."""
     batch = torch.export.Dim("N", min=1)
     try:
         with _quiet():
@@ -237,18 +249,14 @@ def trace(
     except Exception as exc:  # the exporter promises no class of its own
         raise ExportError(f"torch cannot trace the network: {str(exc)[:300]}") from exc
     assert program is not None
-    _fold(program.model)
-    _forget(program.model)
-    model = program.model_proto
-    check(model)
-    onnx.save(model, path)
+    return program
 
 
 # What indexing in torch leaves: slices of the whole, one axis after the other.
 _RULES = RewriteRuleSet([collapse_slice_rule, unsqueeze_unsqueeze_rule, reshape_reshape_rule])
 
 
-def _fold(model: ir.Model) -> None:
+def fold(model: ir.Model) -> None:
     """Compute gains, filters and sums over weights once, into constants.
 
     These passes and rules only: another of onnxscript's takes an addition of 1e-8 for one of

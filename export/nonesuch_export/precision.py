@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from onnx_ir.passes import common
 
 from nonesuch.errors import ExportError
-from nonesuch_export import balance, rounding
+from nonesuch_export import nodes, overflow, rounding
 
 _FLOAT = ir.DataType.FLOAT
 _TYPES = {"fp16": ir.DataType.FLOAT16, "bf16": ir.DataType.BFLOAT16}
@@ -43,7 +43,7 @@ def lower(source: Path, target: Path, precision: str) -> None:
     except Exception as exc:  # neither library promises a class of its own
         raise ExportError(f"{source.name} is no ONNX model: {str(exc)[:300]}") from exc
     if precision == "fp16":  # bf16 has the range of fp32
-        balance.balance(model.graph)
+        overflow.prevent(model.graph)
     else:
         model.opset_imports[""] = _BF16_OPSET
     _type(model.graph, _TYPES[precision])
@@ -81,7 +81,7 @@ def _mixed(node: ir.Node) -> Sequence[ir.Value | None]:
 
 
 def _follows(node: ir.Node, half: ir.DataType) -> bool:
-    if balance.is_convolution(node):
+    if nodes.is_convolution(node):
         return True
     values = [v for v in _mixed(node) if v is not None and v.dtype in {half, _FLOAT}]
     square = len(set(values)) < len(values)
@@ -92,7 +92,7 @@ def _follows(node: ir.Node, half: ir.DataType) -> bool:
 def _cast(value: ir.Value, wanted: ir.DataType, reader: ir.Node) -> ir.Value:
     """The value in another precision, made before its first reader; of a constant, a constant."""
     if value.const_value is not None and reader.graph is not None:
-        return balance.constant(reader.graph, f"{value.name}_half", _rounded(value, wanted, reader))
+        return nodes.constant(reader.graph, f"{value.name}_half", _rounded(value, wanted, reader))
     node = ir.node("Cast", [value], {"to": wanted.value})
     reader.prepend(node)
     made = node.outputs[0]
@@ -104,7 +104,7 @@ def _rounded(value: ir.Value, wanted: ir.DataType, reader: ir.Node) -> NDArray[n
     assert value.const_value is not None
     array = value.const_value.numpy()
     precision = next(name for name, kind in _TYPES.items() if kind == wanted)
-    if balance.is_convolution(reader) and value is reader.inputs[1]:
+    if nodes.is_convolution(reader) and value is reader.inputs[1]:
         return rounding.kernels(array, precision)
     return rounding.values(array, precision)
 
@@ -115,7 +115,7 @@ def _colours(graph: ir.Graph) -> set[ir.Node]:
     waiting = [value.producer() for value in graph.outputs]
     while waiting:
         node = waiting.pop()
-        if node is not None and node not in found and not balance.mixes(node):
+        if node is not None and node not in found and not nodes.mixes(node):
             found.add(node)
             waiting += node.predecessors()
     return found
@@ -126,6 +126,6 @@ def _waves(graph: ir.Graph) -> set[ir.Node]:
     found: set[ir.Node] = set()
     for node in graph:
         sines = node.op_type in {"Sin", "Cos"}
-        if sines or any(n in found and not balance.is_convolution(n) for n in node.predecessors()):
+        if sines or any(n in found and not nodes.is_convolution(n) for n in node.predecessors()):
             found.add(node)
     return found

@@ -110,7 +110,7 @@ def build(checkpoint: Checkpoint, plan: Plan) -> Built:
     named = _directions(checkpoint, generator, plan)
     if plan.modes:
         generator.modes = clusters.find(generator, plan.modes)
-    trials = _shape(generator, checkpoint, plan)
+    trials = _choose_forms(generator, checkpoint, plan)
     with _aside(plan.repository) as folder:
         for part in parts(generator.w_dim):
             (folder / f"{plan.name}{part}" / VERSION).mkdir(parents=True)
@@ -132,21 +132,25 @@ def build(checkpoint: Checkpoint, plan: Plan) -> Built:
     return Built(card=card, report=report, models=models, trials=trials)
 
 
-def _shape(generator: Generator, checkpoint: Checkpoint, plan: Plan) -> tuple[Trial, ...]:
+def _choose_forms(generator: Generator, checkpoint: Checkpoint, plan: Plan) -> tuple[Trial, ...]:
     """Choose among equal forms of layers: by measuring, or as the model that is replaced did."""
     if plan.tune:
         batch = min(plan.max_batch, _TUNED_BATCH)
         return tuple(tuning.tune(generator, plan.engine, plan.precision, batch))
-    path = plan.repository / plan.name / VERSION / "card.json"
-    if path.exists():
-        card = Card.from_json(path.read_text(encoding="utf-8"))
-        if (card.model_hash, card.engine, card.precision) == (
-            checkpoint.digest(),
-            plan.engine,
-            plan.precision,
-        ):
-            generator.shape(card.forms)
+    generator.use_forms(_kept_forms(checkpoint, plan))
     return ()
+
+
+def _kept_forms(checkpoint: Checkpoint, plan: Plan) -> dict[str, str]:
+    """Those on the card of the model that is replaced, if it is the same for the same engine."""
+    path = plan.repository / plan.name / VERSION / "card.json"
+    try:
+        card = Card.from_json(path.read_text(encoding="utf-8"))
+        forms = dict(card.forms)
+    except (OSError, ValueError, TypeError):
+        return {}  # no card, or one that nobody can read: a build is what mends that
+    built = (card.model_hash, card.engine, card.precision)
+    return forms if built == (checkpoint.digest(), plan.engine, plan.precision) else {}
 
 
 def _compile(folder: Path, generator: Generator, named: Directions | None, plan: Plan) -> Path:

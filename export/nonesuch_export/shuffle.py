@@ -7,7 +7,7 @@ layer at 256 pixels, convolution included (OpenVINO, bf16).
 
 import onnx_ir as ir
 
-from nonesuch_export import balance
+from nonesuch_export import nodes
 
 
 def order(graph: ir.Graph) -> None:
@@ -19,8 +19,8 @@ def order(graph: ir.Graph) -> None:
             continue
         count = node.attributes.get_int("blocksize", 0) ** 2
         for index, value in enumerate(source.inputs[1:], start=1):  # weight, and maybe bias
-            array = balance.array(value)  # [channels · parities, …]
+            array = nodes.array(value)  # [channels · parities, …]
             parities = array.reshape(-1, count, *array.shape[1:]).swapaxes(0, 1)
-            made = balance.constant(graph, f"{source.name}_{index}", parities.reshape(array.shape))
+            made = nodes.constant(graph, f"{source.name}_{index}", parities.reshape(array.shape))
             source.replace_input_with(index, made)
         node.attributes["mode"] = ir.AttrString("mode", "DCR")

@@ -12,7 +12,8 @@ from tests.conftest import GOLDEN
 from tests.export import forge, rounded
 from tests.export.test_network import SMALL, VARIANTS, variant
 
-from nonesuch_export import graph, network, parity, precision
+from nonesuch.card import Card
+from nonesuch_export import graph, network, parity, precision, repository
 from nonesuch_export.checkpoint import native
 from nonesuch_export.cli import main
 from nonesuch_export.network import StyleGAN2
@@ -23,7 +24,7 @@ CARD = Path("faces/1/card.json")
 
 
 def _formed(generator: StyleGAN2, form: str) -> StyleGAN2:
-    generator.shape(dict.fromkeys(generator.forms, form))
+    generator.use_forms(dict.fromkeys(generator.forms, form))
     return generator
 
 
@@ -114,6 +115,25 @@ def test_a_build_is_tuned_and_later_builds_keep_it(tmp_path: Path) -> None:
     assert set(card["forms"]) == {"8", "16"}
     kept = json.loads((tmp_path / CARD).read_text(encoding="utf-8"))["forms"]
     assert kept == chosen
+
+
+@pytest.mark.parametrize(
+    "card",
+    [
+        pytest.param(b"", id="empty"),
+        pytest.param(b'{"name": "faces"', id="cut off"),
+        pytest.param(b"\xff\xfe", id="no text"),
+    ],
+)
+def test_a_card_that_cannot_be_read_does_not_stop_a_build(card: bytes, tmp_path: Path) -> None:
+    checkpoint = network.freeze(forge.shaped(SMALL), "small")
+    (tmp_path / CARD).parent.mkdir(parents=True)
+    (tmp_path / CARD).write_bytes(card)
+
+    built = repository.build(checkpoint, repository.Plan(name="faces", repository=tmp_path))
+
+    assert built.card.forms == {"8": "transposed", "16": "transposed"}
+    assert Card.from_json((tmp_path / CARD).read_text(encoding="utf-8")) == built.card
 
 
 def test_a_family_without_forms_is_not_tuned(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ class Generator(nn.Module):
         """The form of each layer that has several equal ones, by its resolution."""
         return {}
 
-    def shape(self, forms: dict[str, str]) -> None:
+    def use_forms(self, forms: dict[str, str]) -> None:
         """Give layers these of their `forms`; names that it does not know are passed over."""
 
     @property

@@ -232,7 +232,7 @@ class StyleGAN2(Generator):
             if layer.doubling is not None
         }
 
-    def shape(self, forms: dict[str, str]) -> None:
+    def use_forms(self, forms: dict[str, str]) -> None:
         for resolution, layer in self.upconvolutions.items():
             form = forms.get(str(resolution))
             if layer.doubling is not None and form in FORMS:

@@ -1,4 +1,4 @@
-"""Balance: keep modulated convolutions within the range of fp16, whatever the styles.
+"""Overflow: keep modulated convolutions within the range of fp16, whatever the styles.
 
 fp16 ends at 65504, which activations times styles times weights, summed, may pass. Here styles
 are divided by the largest of the sample, weights by the largest of the output channel times
@@ -15,67 +15,33 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from nonesuch_export import nodes
+
 _LEAST = 1e-8  # what styles are divided by at least
 _HIGHEST = 2.0**15  # of a sum in fp16, half of what it ends at
 
 
-def balance(graph: ir.Graph) -> None:
+def prevent(graph: ir.Graph) -> None:
     """Rewrite each convolution of a graph in fp32 that has a style before it.
 
     Its input is clamped, and where demodulation follows, style and weights are divided.
     """
     for node in tuple(graph):
-        styled = node.inputs[0].producer() if mixes(node) and node.inputs[0] is not None else None
+        styled = (
+            node.inputs[0].producer() if nodes.mixes(node) and node.inputs[0] is not None else None
+        )
         if styled is None or _factor(styled) is None:
             continue
-        _clamp(graph, styled, _HIGHEST / math.sqrt(_by_output(node)[0].size))
+        _clamp(graph, styled, _HIGHEST / math.sqrt(nodes.by_output(node)[0].size))
         scaled = _multiplied(node) if _is_linear(node) else None
         if scaled is not None:
             _rescale(scaled, _style(node, styled), _weigh(node, scaled))
 
 
-def is_convolution(node: ir.Node) -> bool:
-    return node.op_type in {"Conv", "ConvTranspose"}
-
-
-def mixes(node: ir.Node) -> bool:
-    """Whether it is a convolution whose outputs are each made of several channels."""
-    return is_convolution(node) and _by_output(node).shape[1] > 1
-
-
-def constant(graph: ir.Graph, name: str, array: NDArray[np.generic]) -> ir.Value:
-    """A new initializer of the graph, whose name begins so."""
-    while name in graph.initializers:
-        name += "_"
-    tensor = ir.tensor(array, name=name)
-    value = ir.Value(
-        name=name, type=ir.TensorType(tensor.dtype), shape=ir.Shape(array.shape), const_value=tensor
-    )
-    graph.register_initializer(value)
-    return value
-
-
-def array(value: ir.Value | None) -> NDArray[np.float32]:
-    """What a constant holds."""
-    assert value is not None
-    assert value.const_value is not None  # graph.check allows no computed weights
-    return value.const_value.numpy()
-
-
-def _by_output(node: ir.Node) -> NDArray[np.float32]:
-    """A convolution's weight [outputs, inputs of each, …]; of a dense one, or in one group."""
-    weight = array(node.inputs[1])
-    if node.op_type == "Conv":
-        return weight
-    groups = node.attributes.get_int("group", 1)
-    parts = weight.reshape(groups, -1, *weight.shape[1:])  # [groups, inputs, outputs, …]
-    return parts.swapaxes(1, 2).reshape(-1, parts.shape[1], *weight.shape[2:])
-
-
 def _is_linear(node: ir.Node) -> bool:
     """Whether a convolution, shuffle, pad or crop adds nothing of its own."""
-    if is_convolution(node):
-        return len(node.inputs) < 3 or not array(node.inputs[2]).any()
+    if nodes.is_convolution(node):
+        return len(node.inputs) < 3 or not nodes.array(node.inputs[2]).any()
     if node.op_type == "DepthToSpace":  # whose parities are parts of a channel (`shuffle`)
         return node.attributes.get_string("mode", "DCR") == "DCR"
     return node.op_type == "Slice" or (node.op_type == "Pad" and len(node.inputs) < 3)
@@ -104,7 +70,7 @@ def _multiplied(node: ir.Node) -> ir.Node | None:
     (reader,) = readers
     if _factor(reader) is not None:
         return reader
-    filters = is_convolution(reader) and not mixes(reader)
+    filters = nodes.is_convolution(reader) and not nodes.mixes(reader)
     passes = filters or reader.op_type in {"DepthToSpace", "Pad", "Slice"}
     return _multiplied(reader) if passes and _is_linear(reader) else None
 
@@ -118,7 +84,8 @@ def _clamp(graph: ir.Graph, styled: ir.Node, limit: float) -> None:
     if x is None or maker is None or _is_clamped(maker, limit):
         return
     low, high = (
-        constant(graph, f"{styled.name}_limit", np.array(v, np.float32)) for v in (-limit, limit)
+        nodes.constant(graph, f"{styled.name}_limit", np.array(v, np.float32))
+        for v in (-limit, limit)
     )
     uses = tuple(x.uses())
     node = ir.node("Clip", [x, low, high])
@@ -129,7 +96,7 @@ def _clamp(graph: ir.Graph, styled: ir.Node, limit: float) -> None:
 
 
 def _is_clamped(maker: ir.Node, limit: float) -> bool:
-    return maker.op_type == "Clip" and float(array(maker.inputs[2])) <= limit
+    return maker.op_type == "Clip" and float(nodes.array(maker.inputs[2])) <= limit
 
 
 def _style(node: ir.Node, styled: ir.Node) -> ir.Value:
@@ -147,7 +114,7 @@ def _style(node: ir.Node, styled: ir.Node) -> ir.Value:
 
 def _weigh(node: ir.Node, scaled: ir.Node) -> NDArray[np.float32]:
     """Divide a convolution's weights; returns by what, [1, C, 1, 1] as `scaled` has channels."""
-    weight = _by_output(node)  # [O, I, k, k], where O is C, or parities times C
+    weight = nodes.by_output(node)  # [O, I, k, k], where O is C, or parities times C
     shape = scaled.outputs[0].shape
     assert shape is not None
     channels = shape[1]
@@ -158,7 +125,7 @@ def _weigh(node: ir.Node, scaled: ir.Node) -> NDArray[np.float32]:
     if node.op_type == "ConvTranspose":
         weight = weight.swapaxes(0, 1)
     assert node.graph is not None
-    node.replace_input_with(1, constant(node.graph, f"{node.name}_balanced", weight))
+    node.replace_input_with(1, nodes.constant(node.graph, f"{node.name}_within", weight))
     return divisor[None, :, None, None]
 
 
@@ -181,7 +148,7 @@ def _insert(
     given = [
         value
         if value is None or isinstance(value, ir.Value)
-        else constant(before.graph, f"{before.name}_{op}", np.asarray(value))
+        else nodes.constant(before.graph, f"{before.name}_{op}", np.asarray(value))
         for value in inputs
     ]
     node = ir.node(op, given)
