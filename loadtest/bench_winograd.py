@@ -1,7 +1,8 @@
 """Is a 3x3 convolution faster here as Winograd's, written in operations that runtimes have?
 
-    python loadtest/bench_winograd.py
+    python loadtest/bench_winograd.py --engine openvino --precision bf16
 
+The plans stay in a folder, so that a second run does nothing but measure.
 F(2x2, 3x3) and F(4x4, 3x3) of Lavin and Gray (2016, arXiv:1509.09308) need 4/9 and 1/4 of the
 multiplications, and transforms of all channels before and after. Here the transforms are slices
 and sums; each place of a tile is multiplied by a matrix of its own, as a convolution of 1x1 in
@@ -10,7 +11,6 @@ groups or as matrix products. The layers are those of a StyleGAN2 of 256x256.
 
 import itertools
 import statistics
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,7 @@ from nonesuch_export import graph
 from nonesuch_export.engine import ENGINES, Loaded
 
 LAYERS = ((512, 16), (512, 32), (256, 64), (128, 128), (64, 256))  # channels, pixels
-_BATCH, _ROUNDS = 4, 7
+_BATCH, _ROUNDS = 4, 5
 Matrix = tuple[tuple[float, ...], ...]
 # Bᵀ, G and Aᵀ of the paper: transforms of the input, the weight and the output along an axis.
 _F2 = (
@@ -52,7 +52,7 @@ _F4 = (
     ),
     ((1, 1, 1, 1, 1, 0), (0, 1, -1, 2, -2, 0), (0, 1, 1, 4, 4, 0), (0, 1, -1, 8, -8, 1)),
 )
-FORMS = {"direct": None, "F(2x2, 3x3)": _F2, "F(4x4, 3x3)": _F4}
+WINOGRAD = {"F(2x2, 3x3)": _F2, "F(4x4, 3x3)": _F4}
 PRODUCTS = ("convolution", "matrices")  # what multiplies: 1x1 in groups, or a batch of products
 
 
@@ -68,9 +68,9 @@ class Layer(nn.Module):
         chance = torch.Generator().manual_seed(channels)
         weight = torch.randn(channels, channels, 3, 3, generator=chance) / (3 * channels**0.5)
         signs = torch.randint(0, 2, (pixels, pixels), generator=chance) * 2.0 - 1
-        self.register_buffer("weight", weight)
+        self._form, self._product = WINOGRAD.get(form), product
+        self.register_buffer("weight", weight if self._form is None else _turned(weight, form))
         self.register_buffer("signs", signs)
-        self._form, self._product = FORMS[form], product
 
     def forward(self, *given: Tensor) -> Tensor:
         return (self.convolve(given[0]) * self.get_buffer("signs")).mean((2, 3))
@@ -79,12 +79,10 @@ class Layer(nn.Module):
         weight = self.get_buffer("weight")
         if self._form is None:
             return F.conv2d(x, weight, padding=1)
-        before, middle, after = self._form
+        before, _, after = self._form
         size, step = len(before), len(after)
-        turned = torch.tensor(middle)
-        weights = torch.einsum("ai,ocij,bj->aboc", turned, weight, turned).flatten(0, 1)
         places = _tiles(x, before, step)  # size² of [N, C, tiles, tiles]
-        products = self._multiplied(places, weights)
+        products = self._multiplied(places, weight)
         rows = [products[i : i + size] for i in range(0, size * size, size)]
         across = [_sums(row, after) for row in rows]
         down = [_sums([row[i] for row in across], after) for i in range(step)]
@@ -102,6 +100,12 @@ class Layer(nn.Module):
         made = torch.matmul(weights, flat)
         shape = places[0].shape
         return [made[:, i].reshape(shape) for i in range(len(places))]
+
+
+def _turned(weight: Tensor, form: str) -> Tensor:
+    """The transform of a weight [out, in, 3, 3]: [size², out, in]."""
+    turn = torch.tensor(WINOGRAD[form][1])
+    return torch.einsum("ai,ocij,bj->aboc", turn, weight, turn).flatten(0, 1)
 
 
 def _tiles(x: Tensor, before: Matrix, step: int) -> list[Tensor]:
@@ -142,52 +146,55 @@ class Trial:
 
 
 def _engine(layer: Layer, x: Tensor, words: tuple[str, str], folder: Path) -> Loaded:
-    """Of files of its own: a runtime may keep them mapped, and read them late."""
+    """Of a plan in a folder of its own, which stays for the next run."""
     name, precision = words
-    plan = folder / ENGINES[name].FILE
-    folder.mkdir()
-    graph.trace(layer, {"x": x}, ("sums",), folder / "graph.onnx")
-    ENGINES[name].compile(folder / "graph.onnx", plan, precision=precision, max_batch=_BATCH)
+    plan, traced = folder / ENGINES[name].FILE, folder / "graph.onnx.tmp"
+    if not plan.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        graph.trace(layer, {"x": x}, ("sums",), traced)
+        ENGINES[name].compile(traced, plan, precision=precision, max_batch=_BATCH)
     return ENGINES[name].Engine(plan, precision=precision)
 
 
-def _layers(channels: int, pixels: int) -> dict[str, Layer]:
+def layers(channels: int, pixels: int) -> dict[str, Layer]:
+    """The same convolution in all forms, the direct one first."""
     made = {"direct": Layer(channels, pixels, "direct", "")}
-    for form, product in itertools.product(list(FORMS)[1:], PRODUCTS):
+    for form, product in itertools.product(WINOGRAD, PRODUCTS):
         made[f"{form}, {product}"] = Layer(channels, pixels, form, product)
     return made
 
 
-def measure(channels: int, pixels: int, words: tuple[str, str]) -> list[Trial]:
+def measure(channels: int, pixels: int, words: tuple[str, str], folder: Path) -> list[Trial]:
     """All forms of a layer, which take turns."""
     x = torch.randn(_BATCH, channels, pixels, pixels)
-    layers = _layers(channels, pixels)
+    forms = layers(channels, pixels)
     with torch.inference_mode():
-        expected = layers["direct"](x).numpy()
-    turns: dict[str, list[float]] = {form: [] for form in layers}
+        expected = forms["direct"](x).numpy()
+    turns: dict[str, list[float]] = {form: [] for form in forms}
     errors: dict[str, float] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        engines = {
-            form: _engine(layer, x, words, Path(folder) / str(i))
-            for i, (form, layer) in enumerate(layers.items())
-        }
-        for _, (form, engine) in itertools.product(range(_ROUNDS + 1), engines.items()):
-            start = time.perf_counter()
-            sums = engine.run({"x": x.numpy()})
-            turns[form].append((time.perf_counter() - start) / _BATCH * 1000)
-            errors[form] = float(np.linalg.norm(sums - expected) / np.linalg.norm(expected))
+    engines = {
+        form: _engine(layer, x, words, folder / f"{channels}-{pixels}-{form}".replace(" ", ""))
+        for form, layer in forms.items()
+    }
+    for _, (form, engine) in itertools.product(range(_ROUNDS + 1), engines.items()):
+        start = time.perf_counter()
+        sums = engine.run({"x": x.numpy()})
+        turns[form].append((time.perf_counter() - start) / _BATCH * 1000)
+        errors[form] = float(np.linalg.norm(sums - expected) / np.linalg.norm(expected))
     return [Trial(f, statistics.median(spent[1:]), errors[f]) for f, spent in turns.items()]
 
 
 @click.command()
 @click.option("--engine", type=click.Choice(list(ENGINES)), default="openvino")
 @click.option("--precision", type=click.Choice(["fp32", "bf16"]), default="fp32")
-def main(*, engine: str, precision: str) -> None:
+@click.option("--folder", type=click.Path(path_type=Path), default="build/bench-winograd")
+def main(*, engine: str, precision: str, folder: Path) -> None:
     """Milliseconds that each layer takes for a picture, directly and as Winograd's."""
     torch.manual_seed(0)
+    plans = folder / f"{engine}-{precision}"
     for channels, pixels in LAYERS:
         click.echo(f"{channels} channels, {pixels} pixels")
-        for trial in measure(channels, pixels, (engine, precision)):
+        for trial in measure(channels, pixels, (engine, precision), plans):
             error = f"off by {trial.error:.1e} of the signal"
             click.echo(f"  {trial.form:<25}{trial.time_ms:8.2f} ms, {error}")
 

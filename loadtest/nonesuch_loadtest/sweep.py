@@ -139,8 +139,12 @@ def configure(sweep: Sweep, choice: Choice, repository: Path) -> None:
         _resize(repository / name / "config.pbtxt", choice.max_batch)
     path = _generator(repository, sweep.model)
     config = _read(path)
+    # Its kind, CPU or GPU, is the engine's.
+    kind = (
+        config.instance_group[0].kind if config.instance_group else pb.ModelInstanceGroup.KIND_AUTO
+    )
     del config.instance_group[:]
-    config.instance_group.add(count=choice.instances)
+    config.instance_group.add(count=choice.instances, kind=kind)
     config.dynamic_batching.max_queue_delay_microseconds = choice.delay_us
     _write(config, path)
 

@@ -1,6 +1,7 @@
 """What `make bench-engines` measures is what it says."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,10 @@ from PIL import Image
 from tests.export.forge import shaped
 
 import bench_engines
+import bench_folding
+import bench_onnxruntime
 import bench_winograd
+import contestants
 from grouped import Grouped
 from nonesuch_export import graph, network
 from nonesuch_export.network.config import Config
@@ -36,16 +40,39 @@ def test_grouped_convolutions_draw_the_same_pictures() -> None:
 def test_multiply_adds_are_those_of_the_paper(resolution: int, gmac: float) -> None:
     config = Config.sized(resolution=resolution, **AUTHORS)  # type: ignore[arg-type]
 
-    assert bench_engines.multiply_adds(config) / 1e9 == pytest.approx(gmac, abs=0.1)
+    assert contestants.multiply_adds(config) / 1e9 == pytest.approx(gmac, abs=0.1)
 
 
-@pytest.mark.parametrize("form", list(bench_winograd.FORMS)[1:])
-def test_winograds_forms_are_the_convolution(form: str) -> None:
+def test_winograds_forms_are_the_convolution() -> None:
     x = torch.randn(2, 8, 16, 16)
-    direct, other = (bench_winograd.Layer(8, name) for name in ("direct", form))
-    other.load_state_dict(direct.state_dict())
+    direct, *others = bench_winograd.layers(8, 16).values()
 
-    torch.testing.assert_close(other.convolve(x), direct.convolve(x), atol=1e-4, rtol=0)
+    assert len(others) == 4
+    for other in others:
+        torch.testing.assert_close(other.convolve(x), direct.convolve(x), atol=1e-4, rtol=0)
+
+
+def test_each_way_to_run_onnx_runtime_is_measured(tmp_path: Path) -> None:
+    graph.export(
+        shaped(Config(resolution=8, widths=(4, 4), mapping_widths=(8,))),
+        plan := tmp_path / "model.onnx",
+    )
+
+    done = CliRunner().invoke(bench_onnxruntime.main, [str(plan), "--batch", "3", "--rounds", "1"])
+
+    assert done.exit_code == 0, done.output
+    lines = [line.split(" img/s  ") for line in done.stdout.splitlines()]
+    assert [name for _, name in lines] == list(bench_onnxruntime.WAYS)
+    assert all(float(rate_hz) > 0 for rate_hz, _ in lines)
+
+
+def test_a_folded_graph_has_fewer_nodes() -> None:
+    done = CliRunner().invoke(bench_folding.main, ["--resolution", "8"])
+
+    assert done.exit_code == 0, done.output
+    counts = [int(n) for n in re.findall(r"(?:traced|folded): (\d+) nodes", done.stdout)]
+    assert counts[0] > 2 * counts[1] > 0
+    assert len(re.findall(r"(ONNX Runtime|OpenVINO): \d+ nodes, [\d.]+ ms", done.stdout)) == 4
 
 
 @pytest.mark.slow

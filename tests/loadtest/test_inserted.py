@@ -7,7 +7,7 @@ import pytest
 import torch
 from tests.conftest import GOLDEN
 
-import bench_engines
+import contestants
 import published
 from inserted import Inserted
 from nonesuch_export import graph, network
@@ -47,6 +47,6 @@ def test_published_sizes_are_those_of_the_authors_files(stem: str) -> None:
 
 @pytest.mark.parametrize(("family", "gmac"), [("stylegan3-t", 105.4), ("stylegan3-r", 45.9)])
 def test_multiply_adds_of_256_pixels(family: str, gmac: float) -> None:
-    config = bench_engines.sized(family, 256)
+    config = contestants.sized(family, 256)
 
-    assert bench_engines.multiply_adds(config) / 1e9 == pytest.approx(gmac, abs=0.1)
+    assert contestants.multiply_adds(config) / 1e9 == pytest.approx(gmac, abs=0.1)

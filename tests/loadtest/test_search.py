@@ -82,6 +82,8 @@ def test_another_engine_is_built_of_the_models_own_checkpoint(repository: Path) 
     with sweep.laid(own, choice) as folder:
         assert sweep.now(folder, "ada") == choice
         assert list((folder / "ada_generator" / "1").glob("model.xml"))
+        config = (folder / "ada_generator" / "config.pbtxt").read_text(encoding="utf-8")
+        assert "kind: KIND_CPU" in config  # which Triton's openvino backend must be told
         assert read_card(folder, "ada").modes == read_card(repository, "ada").modes
 
 
