@@ -55,17 +55,21 @@ class Web:
         finally:
             to.close()
 
-    def send(self, path: str) -> socket.socket:
+    def send(self, path: str, method: str = "GET", rest: str = "") -> socket.socket:
         """Ask, and do not wait; closing the socket is to leave."""
         line = socket.create_connection((self.host, self.port), timeout=30)
-        line.sendall(f"GET {path} HTTP/1.1\r\nHost: {self.host}\r\n\r\n".encode())
+        line.sendall(f"{method} {path} HTTP/1.1\r\nHost: {self.host}\r\n{rest}\r\n".encode())
         return line
 
-    def figure(self, name: str) -> float:
-        """The sum of a metric over all its labels."""
+    def figure(self, name: str, label: str = "") -> float:
+        """The sum of a metric `nonesuch_web_NAME` over all its labels, or those with this one."""
         text = self.get("/metrics").body.decode()
-        found = re.findall(rf"^{name}(?:{{.*}})? (\S+)$", text, re.MULTILINE)
+        found = re.findall(rf"^nonesuch_web_{name}(?:{{.*{label}.*}})? (\S+)$", text, re.MULTILINE)
         return sum(map(float, found))
+
+    def answers(self, status: int, route: str = "image") -> float:
+        """How many requests had an answer of this status; 499 is that of clients that left."""
+        return self.figure("requests_total", f'route="{route}",status="{status}"')
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
@@ -26,9 +26,10 @@ from nonesuch.options import Connection, Format, FormatName, Sample
 from nonesuch.video import Video
 from nonesuch.web import accept, code, film, openapi, problems, query
 from nonesuch.web.artist import Artist
+from nonesuch.web.cards import Cards
 from nonesuch.web.gate import Gate
 from nonesuch.web.headers import Framed
-from nonesuch.web.left import while_there
+from nonesuch.web.left import gone, while_there
 from nonesuch.web.limits import Limits
 from nonesuch.web.metrics import CONTENT_TYPE, Metrics
 
@@ -71,6 +72,7 @@ def application(service: Service) -> Framed:
     handlers = {
         NonesuchError: problems.of_error,
         HTTPException: problems.of_http,
+        ClientDisconnect: gone,  # in the middle of its body
         Exception: problems.of_fault,
     }
     inner = Starlette(routes=routes, exception_handlers=handlers, lifespan=api.connected)
@@ -89,6 +91,7 @@ class _Static(StaticFiles):
 class _Api:
     """The endpoints; `connected` holds the connection while they are served."""
 
+    _cards: Cards
     _artist: Artist
 
     def __init__(self, service: Service, metrics: Metrics) -> None:
@@ -103,7 +106,8 @@ class _Api:
         gate = Gate(to.in_flight, self._service.waiting, self._metrics)
         # One at a time of each caller: the gate decides how many there are.
         async with AsyncClient(to.url, timeout_s=to.timeout_s, in_flight=1) as client:
-            self._artist = Artist(client, self._service.model, gate, self._metrics)
+            self._cards = Cards(client, self._service.model)
+            self._artist = Artist(client, self._cards, gate, self._metrics)
             yield
             await gate.empty()
 
@@ -114,7 +118,7 @@ class _Api:
         return _document("studio.html")
 
     async def health(self, _: Request) -> Response:
-        return JSONResponse({"status": "ready", "models": await self._artist.models()})
+        return JSONResponse({"status": "ready", "models": await self._cards.names()})
 
     async def figures(self, _: Request) -> Response:
         return Response(self._metrics.page(), media_type=CONTENT_TYPE)
@@ -126,7 +130,7 @@ class _Api:
         return Response(code.protoset(), media_type="application/octet-stream")
 
     async def models(self, _: Request) -> Response:
-        cards = [await self._artist.card(name) for name in await self._artist.models()]
+        cards = [await self._cards.card(name) for name in await self._cards.names()]
         brief = ("name", "family", "width", "height", "c_dim")
         told = [{field: asdict(card)[field] for field in brief} for card in cards]
         return JSONResponse({"models": told}, headers={"Cache-Control": "no-cache"})
@@ -163,14 +167,14 @@ class _Api:
             card=card,
             sample=sample,
             format=wanted,
-            grpc=self._artist.url,
+            grpc=self._service.to.url,
             http=str(plain.replace(query=request.url.remove_query_params("language").query)),
             protoset=str(request.url_for("protoset")),
         )
         return PlainTextResponse(code.LANGUAGES[languages[0]](asked))
 
     async def _card(self, request: Request) -> Card:
-        return await self._artist.card(request.path_params["model"])
+        return await self._cards.card(request.path_params["model"])
 
     async def _image(self, request: Request) -> Response:
         card = await self._card(request)

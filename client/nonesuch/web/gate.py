@@ -38,7 +38,7 @@ class Gate:
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
-            self._metrics.cancelled.labels("drawing").inc()
+            self._metrics.unseen.inc()
             raise
 
     async def empty(self) -> None:
@@ -54,9 +54,6 @@ class Gate:
         self._metrics.waiting.set(self._waiting)
         try:
             await self._places.acquire()
-        except asyncio.CancelledError:
-            self._metrics.cancelled.labels("waiting").inc()
-            raise
         finally:
             self._waiting -= 1
             self._metrics.waiting.set(self._waiting)

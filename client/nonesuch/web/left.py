@@ -13,18 +13,23 @@ STATUS = 499  # nobody reads it but the metrics; the number is nginx's
 async def while_there(request: Request, work: Coroutine[Any, Any, Response]) -> Response:
     """Await an answer, or cancel the work when the client disconnects.
 
-    The request's body must have been read, if it has one.
+    The request's body must have been read, if it has one. An answer that comes together with the
+    news that its client has left is not sent.
     """
     task = asyncio.create_task(work)
     leaving = asyncio.create_task(_left(request))
     try:
         await asyncio.wait({task, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        return gone() if leaving.done() else task.result()
     finally:
-        leaving.cancel()
-        if not task.done():
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-    return Response(status_code=STATUS) if task.cancelled() else task.result()
+        for each in (task, leaving):
+            each.cancel()
+        await asyncio.gather(task, leaving, return_exceptions=True)
+
+
+def gone(*_: object) -> Response:
+    """The answer that nobody is there to read."""
+    return Response(status_code=STATUS)
 
 
 async def _left(request: Request) -> None:

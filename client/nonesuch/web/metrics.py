@@ -24,10 +24,9 @@ class Metrics:
             buckets=_EDGES_S,
             registry=self._registry,
         )
-        self.cancelled = Counter(
-            "nonesuch_web_cancelled",
-            "Requests whose client left: while they waited, so that nothing was drawn, or later.",
-            ("when",),
+        self.unseen = Counter(
+            "nonesuch_web_unseen",
+            "Requests that Triton had when their client left, so that nobody sees what it draws.",
             registry=self._registry,
         )
         self.pictures = Counter(
@@ -39,8 +38,6 @@ class Metrics:
         self.under_way = Gauge(
             "nonesuch_web_under_way", "Requests that Triton has.", registry=self._registry
         )
-        for when in ("waiting", "drawing"):
-            self.cancelled.labels(when)
 
     def page(self) -> bytes:
         """All figures in Prometheus' text format."""
