@@ -2,8 +2,6 @@
 
 import asyncio
 import base64
-import hashlib
-import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import asdict, dataclass
@@ -13,7 +11,13 @@ from pathlib import Path
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+from starlette.responses import (
+    FileResponse,
+    HTMLResponse,
+    JSONResponse,
+    PlainTextResponse,
+    Response,
+)
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
@@ -24,7 +28,7 @@ from nonesuch.card import Card
 from nonesuch.errors import DeadlineExceeded, InvalidRequest, NonesuchError
 from nonesuch.options import Connection, Format, FormatName, Sample
 from nonesuch.video import Video
-from nonesuch.web import accept, code, film, openapi, problems, query
+from nonesuch.web import accept, cache, code, film, openapi, page, problems, query
 from nonesuch.web.artist import Artist
 from nonesuch.web.cards import Cards
 from nonesuch.web.gate import Gate
@@ -35,7 +39,6 @@ from nonesuch.web.metrics import CONTENT_TYPE, Metrics
 
 _STATIC = Path(str(files("nonesuch.web") / "static"))
 _LARGEST_BODY = 2**16  # bytes
-_CACHE = "public, max-age=600"  # the ETag stands for a model's hash, an address does not
 FILMS = {"mp4": "video/mp4", "webp": "image/webp"}
 
 
@@ -108,14 +111,19 @@ class _Api:
         async with AsyncClient(to.url, timeout_s=to.timeout_s, in_flight=1) as client:
             self._cards = Cards(client, self._service.model)
             self._artist = Artist(client, self._cards, gate, self._metrics)
+            meeting = asyncio.create_task(self._cards.meet())
             yield
+            meeting.cancel()
             await gate.empty()
 
-    async def page(self, _: Request) -> Response:
-        return _document("index.html")
+    async def page(self, request: Request) -> Response:
+        again = request.headers.get("cache-control", "") in {"max-age=0", "no-cache"}
+        pairs = request.query_params.multi_items()
+        text = page.document(pairs, self._cards.known, again=again)
+        return HTMLResponse(text, headers={"Cache-Control": "no-cache"})
 
     async def studio(self, _: Request) -> Response:
-        return _document("studio.html")
+        return FileResponse(_STATIC / "studio.html", headers={"Cache-Control": "no-cache"})
 
     async def health(self, _: Request) -> Response:
         return JSONResponse({"status": "ready", "models": await self._cards.names()})
@@ -137,8 +145,10 @@ class _Api:
 
     async def model(self, request: Request) -> Response:
         card = await self._card(request)
-        tag = _tag(card, None)
-        return _unchanged(request, tag) or JSONResponse(asdict(card), headers=_cached(tag, ""))
+        tag = cache.tag(card, None)
+        return cache.unchanged(request, tag) or JSONResponse(
+            asdict(card), headers=cache.headers(tag, "")
+        )
 
     async def image(self, request: Request) -> Response:
         return await while_there(request, self._image(request))
@@ -180,13 +190,15 @@ class _Api:
         card = await self._card(request)
         pairs = request.query_params.multi_items()
         sample, wanted = query.picture(pairs, lambda: _choice(request, card))
-        tag = _tag(card, wire.settings(sample, wanted, card))
-        if (known := _unchanged(request, tag)) is not None:
+        tag = cache.tag(card, wire.settings(sample, wanted, card))
+        if (known := cache.unchanged(request, tag)) is not None:
             return known
         self._charge(request, 1)
         (picture,) = await self._artist.draw(card, [sample], wanted)
         name = f"{card.name}-{sample.seed}{picture.suffix}"
-        headers = _cached(tag, "Accept") | {"Content-Disposition": f'inline; filename="{name}"'}
+        headers = cache.headers(tag, "Accept") | {
+            "Content-Disposition": f'inline; filename="{name}"'
+        }
         return Response(picture.encoded, headers=headers, media_type=accept.TYPES[wanted.name])
 
     async def _images(self, request: Request, text: bytes) -> Response:
@@ -220,12 +232,12 @@ class _Api:
             )
         like = Sample(seed=asked.keys[0], **asked.settings)
         wire.settings(like, Format(name="raw"), card)
-        tag = _tag(card, [kind, sorted(request.query_params.multi_items())])
-        if (known := _unchanged(request, tag)) is not None:
+        tag = cache.tag(card, [kind, sorted(request.query_params.multi_items())])
+        if (known := cache.unchanged(request, tag)) is not None:
             return known
         self._charge(request, count)
         content = await self._recorded(card, asked, kind, count)
-        return Response(content, headers=_cached(tag, ""), media_type=FILMS[kind])
+        return Response(content, headers=cache.headers(tag, ""), media_type=FILMS[kind])
 
     async def _recorded(self, card: Card, asked: query.Film, kind: str, count: int) -> bytes:
         limit_s = self._service.film_s
@@ -241,10 +253,6 @@ class _Api:
 
     def _charge(self, request: Request, pictures: int) -> None:
         self._limits.take(request.client.host if request.client else "", pictures)
-
-
-def _document(name: str) -> Response:
-    return FileResponse(_STATIC / name, headers={"Cache-Control": "no-cache"})
 
 
 def _choice(request: Request, card: Card) -> FormatName:
@@ -275,25 +283,3 @@ def _check_each(samples: Sequence[Sample], wanted: Format, card: Card) -> None:
             wire.settings(sample, wanted, card)
         except InvalidRequest as exc:
             raise InvalidRequest(f"sample {number}: {exc}") from exc
-
-
-def _tag(card: Card, settings: object) -> str:
-    """An ETag for what a model makes of settings: it is what the recipe will be made of.
-
-    A weak one, since the same picture need not be the same bytes after an update.
-    """
-    text = f"{__version__}\n{card.to_json()}\n{json.dumps(settings)}"
-    return f'W/"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'
-
-
-def _cached(tag: str, vary: str) -> dict[str, str]:
-    return {"ETag": tag, "Cache-Control": _CACHE, **({"Vary": vary} if vary else {})}
-
-
-def _unchanged(request: Request, tag: str) -> Response | None:
-    """The answer for a client that has the same already (RFC 9110, section 13.1.2)."""
-    known = request.headers.get("if-none-match", "")
-    bare = {each.strip().removeprefix("W/") for each in known.split(",")}
-    if "*" in bare or tag.removeprefix("W/") in bare:
-        return Response(status_code=304, headers=_cached(tag, "Accept"))
-    return None

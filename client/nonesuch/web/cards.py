@@ -3,12 +3,14 @@
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from functools import partial
 from typing import Any, Generic, TypeVar
 
 from nonesuch import protocol
 from nonesuch.aio import AsyncClient
 from nonesuch.card import Card
+from nonesuch.errors import NonesuchError
 
 T = TypeVar("T")
 
@@ -25,13 +27,13 @@ class Recent(Generic[T]):
     def __init__(self, ask: Callable[[], Coroutine[Any, Any, T]]) -> None:
         self._ask = ask
         self._asking: asyncio.Task[T] | None = None
-        self._told: T
+        self.told: T | None = None  # however old that may be
         self._told_s = -_FRESH_S
 
     async def get(self) -> T:
         """Return the value; raises what asking for it raises."""
-        if time.monotonic() - self._told_s < _FRESH_S:
-            return self._told
+        if self.told is not None and time.monotonic() - self._told_s < _FRESH_S:
+            return self.told
         if self._asking is None:
             self._asking = asyncio.create_task(self._ask())
             self._asking.add_done_callback(self._answered)
@@ -44,7 +46,7 @@ class Recent(Generic[T]):
     def _answered(self, task: asyncio.Task[T]) -> None:
         self._asking = None
         if not task.cancelled() and task.exception() is None:
-            self._told, self._told_s = task.result(), time.monotonic()
+            self.told, self._told_s = task.result(), time.monotonic()
 
 
 class Cards:
@@ -60,6 +62,17 @@ class Cards:
     async def names(self) -> list[str]:
         """Name the models, the one that the page shows first, the others sorted."""
         return await self._names.get()
+
+    @property
+    def known(self) -> list[str]:
+        """The names as they were last, without asking."""
+        return self._names.told or []
+
+    async def meet(self) -> None:
+        """Connect, and get to know what the page shows first, if the server is there yet."""
+        with suppress(NonesuchError):
+            for name in (await self.names())[:1]:
+                await self.card(name)
 
     async def card(self, model: str) -> Card:
         """Return a model's card; raises ModelNotFound."""

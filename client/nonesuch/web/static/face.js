@@ -33,8 +33,27 @@ const draw = latest(async (signal) => {
 
 async function put(url) {
   await show(face, url, `Synthetic picture: ${model}, seed ${seed}. What it shows does not exist.`);
-  backdrop.src = face.src;
-  requestAnimationFrame(() => performance.mark("shown"));
+  shown();
+}
+
+function shown() {
+  requestAnimationFrame(() => {
+    performance.mark("shown");
+    setTimeout(() => (backdrop.src = face.src)); // to blur it takes longer than to show the face
+  });
+}
+
+/** Whether the picture that stood in the page is there; it is asked for once, and then by `draw`. */
+async function arrived() {
+  tell();
+  try {
+    await face.decode();
+  } catch {
+    face.hidden = true;
+    return false;
+  }
+  shown();
+  return true;
 }
 
 function tell() {
@@ -100,12 +119,15 @@ document.querySelector("#before").addEventListener("click", () => neighbour(-1))
 document.querySelector("#after").addEventListener("click", () => neighbour(1));
 
 async function start() {
+  const given = { ...face.dataset }; // of the picture that stands in the page, if one does
   const reloaded = performance.getEntriesByType("navigation")[0]?.type === "reload";
-  if (reloaded || !(Number.isInteger(seed) && seed >= 0 && seed < SEEDS)) seed = randomSeed();
-  model ??= (await json("v1/models", { waiting })).models[0]?.name;
+  if (reloaded || !(Number.isInteger(seed) && seed >= 0 && seed < SEEDS)) {
+    seed = given.seed && Number(given.seed) !== seed ? Number(given.seed) : randomSeed();
+  }
+  model ??= given.model ?? (await json("v1/models", { waiting })).models[0]?.name;
   if (!model) return notice("The server has no model that is ready.", "Load one, and reload this page.");
   history.replaceState(null, "", `?${here()}`);
-  await draw();
+  if (Number(given.seed) !== seed || !(await arrived())) await draw();
   const card = await (await ask(`v1/models/${encodeURIComponent(model)}`)).json();
   mixes = card.controls.includes("mix");
 }
