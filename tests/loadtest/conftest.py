@@ -20,7 +20,8 @@ R = TypeVar("R")
 
 ANYWHERE = Listen(grpc_port=0, http_port=0, metrics_port=0)
 CEILING_HZ = 1000.0  # of the driver, as far as these tests are concerned
-BASE_S = 1.0  # of both while nothing else holds them; long, so that a busy machine adds little
+BASE_S = 1.0  # of all while nothing else holds them; long, so that a busy machine adds little
+QUICK = 0.2  # of that takes `quick`
 
 # Answers come from threads, so that any number of requests sleep at once.
 _MODEL = """
@@ -29,14 +30,14 @@ import numpy as np
 import triton_python_backend_utils as pb_utils
 
 def sleeper(seed):
-    return 1.0 + (seed % 100) / 99
+    return SCALE * (1.0 + (seed % 100) / 99)
 
 def staller(seed):
     phase = time.time() % PERIOD
     return 1.0 + max(0.0, STALL - phase)
 
 def serial(seed):
-    return 0.05
+    return SERVICE
 
 class TritonPythonModel:
     def execute(self, requests):
@@ -49,9 +50,10 @@ class TritonPythonModel:
                 threading.Thread(target=self.answer, args=work, daemon=True).start()
 
     def answer(self, seeds, sender):
+        came = time.time()
         time.sleep(max(WAIT(seed) for seed in seeds))
         with open(LOG, "a", encoding="utf-8") as log:
-            print(seeds[0], time.time(), file=log)
+            print(seeds[0], came, time.time(), file=log)
         recipes = [json.dumps({"seed": seed}).encode() for seed in seeds]
         found = [
             pb_utils.Tensor("encoded", np.array([[b"x" * 1000]] * len(seeds), np.object_)),
@@ -83,7 +85,7 @@ _MAPS = "".join(
 
 
 def log_of(repository: Path, name: str) -> Path:
-    """Where a timed model notes the seed of each answer and the Unix time at which it left."""
+    """Where a timed model notes each answer: its seed, and when it was begun and left (Unix)."""
     return repository.parent / f"{name}.log"
 
 
@@ -137,14 +139,16 @@ def _card(name: str) -> Card:
 
 @pytest.fixture(scope="session")
 def timed_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`sleeper`, `staller` (0.8 s in each 2 s), `slow_staller` (2 s in each 10 s).
+    """`sleeper` and `quick`, `staller` (0.8 s in each 2 s), `slow_staller` (2 s in each 10 s).
 
-    And `serial`, 0.05 s for one request after the other.
+    And `serial`, 0.05 s for one request after the other; `light`, 0.01 s.
     """
     folder = tmp_path_factory.mktemp("timed") / "model_repository"
-    write_timed(folder, "sleeper", "sleeper")
+    write_timed(folder, "sleeper", "sleeper", "SCALE = 1.0\n")
+    write_timed(folder, "quick", "sleeper", f"SCALE = {QUICK}\n")
     write_timed(folder, "staller", "staller", "PERIOD, STALL = 2.0, 0.8\n")
-    write_timed(folder, "serial", "serial", serial=True)
+    write_timed(folder, "serial", "serial", "SERVICE = 0.05\n", serial=True)
+    write_timed(folder, "light", "serial", "SERVICE = 0.01\n", serial=True)
     write_timed(folder, "slow_staller", "staller", "PERIOD, STALL = 10.0, 2.0\n")
     return folder
 
@@ -185,7 +189,7 @@ def finish(plan: Plan, on: Callable[[Progress], None] = lambda _: None) -> Resul
 
 
 def slept_s(seed: int) -> float:
-    """How long `sleeper` takes."""
+    """How long `sleeper` takes; `quick` takes `QUICK` of it."""
     return BASE_S + (seed % 100) / 99
 
 
