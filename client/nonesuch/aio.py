@@ -12,8 +12,10 @@ from collections.abc import (
     Sequence,
     Sized,
 )
+from functools import partial
 from itertools import islice
-from typing import Any, Self, TypeVar, Unpack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 import grpc.aio
 import numpy as np
@@ -44,6 +46,11 @@ from nonesuch.options import (
     Truncation,
 )
 from nonesuch.tensors import Request
+
+if TYPE_CHECKING:
+    from nonesuch.bulk import Vary
+    from nonesuch.bulk.aio import AsyncBulk
+    from nonesuch.bulk.plan import Layout
 
 T = TypeVar("T")
 
@@ -234,6 +241,35 @@ class AsyncClient:
         card = await self.info(model)
         label = mapping.label(class_idx, class_weights, card)
         return await self._mapped(model, Seeds.of(seeds), label, mapping.scores(card))
+
+    def bulk(
+        self,
+        model: str,
+        seeds: Iterable[int],
+        folder: Path,
+        *,
+        ranges: Sequence["Vary"] = (),
+        format: Format = JPEG,
+        layout: "Layout" = "shards",
+        **settings: Unpack[Settings],
+    ) -> "AsyncBulk":
+        """Make a set of pictures on disk, as `Client.bulk` does; returns an iterator that does.
+
+        The server is first asked when the first row is awaited.
+        """
+        from nonesuch.bulk import Bulk, Plan  # here: they need the client
+        from nonesuch.bulk.aio import AsyncBulk
+
+        plan = Plan(
+            model=model,
+            seeds=Seeds.of(seeds),
+            like=Sample(seed=0, **settings),
+            ranges=tuple(ranges),
+            format=format,
+            layout=layout,
+        )
+        begin = partial(Bulk, plan, folder, [self.url], timeout_s=self._to.timeout_s)
+        return AsyncBulk(begin, len(plan.seeds))
 
     async def info(self, model: str, *, fresh: bool = False) -> Card:
         """Return the model's card, which is fetched once, or where `fresh` is asked for."""

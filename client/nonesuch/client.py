@@ -322,6 +322,9 @@ class Client:
 
     def _exchanged(self, exchanges: Iterator[wire.Exchange[T]]) -> Generator[T, None, None]:
         """What the answers bring, in order, with some requests under way ahead."""
+        if self._to.in_flight == 1:
+            yield from self._one_by_one(exchanges)
+            return
         sent = ((exchange, self._send(exchange.request)) for exchange in exchanges)
         under_way: deque[tuple[wire.Exchange[T], Any]] = deque()
         try:
@@ -336,6 +339,16 @@ class Client:
         finally:
             for _, future in under_way:
                 future.cancel()
+
+    def _one_by_one(self, exchanges: Iterator[wire.Exchange[T]]) -> Generator[T, None, None]:
+        """What the answers bring, with none under way ahead.
+
+        The calls block: gRPC needs a thread, and time, to watch one that does not.
+        """
+        for exchange in exchanges:
+            with translated(self._to.url, self._to.timeout_s):
+                answer = self._stub.ModelInfer(exchange.request, timeout=self._to.timeout_s)
+            yield from exchange.read(answer)
 
     def _send(self, request: Request) -> Any:
         return self._stub.ModelInfer.future(request, timeout=self._to.timeout_s)

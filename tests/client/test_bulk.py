@@ -1,5 +1,6 @@
 """Sets of pictures on disk, from servers that behave and servers that do not."""
 
+import asyncio
 import hashlib
 import json
 import signal
@@ -16,7 +17,7 @@ import pytest
 from tests.client.peer import Faults, Peer, card
 from tests.client.shell import COMMAND, Run, start
 
-from nonesuch import Client, Format, InvalidRequest, parse_seeds
+from nonesuch import AsyncClient, Client, Format, InvalidRequest, parse_seeds
 from nonesuch.bulk import Bulk, Plan, Vary
 from nonesuch.bulk.manifest import Row
 from nonesuch.errors import ModelChanged, OutputError, ServerUnreachable
@@ -146,6 +147,19 @@ def test_another_plan_is_refused_in_the_same_folder(peer: Peer, tmp_path: Path) 
         make(plan(shard_size=9), tmp_path / "set", peer.url)
 
 
+def test_resume_goes_on_and_begins_nothing(run: Run, peer: Peer, tmp_path: Path) -> None:
+    words = ["bulk", "dots", "--seeds", "0-24", "--url", peer.url, "--out", "set", "--resume"]
+
+    refused = run(*words)
+    assert refused.exit_code == 2
+    assert "set holds no set to go on with" in refused.stderr
+    assert not (tmp_path / "set").exists()
+
+    run(*words[:-1])
+    (tmp_path / "set" / "rows" / "000000.jsonl").unlink()
+    assert "25 made now" in run(*words).stderr
+
+
 def test_a_folder_with_other_files_is_left_alone(peer: Peer, tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("dear")
 
@@ -240,6 +254,15 @@ def test_servers_share_the_work_by_their_speed(tmp_path: Path) -> None:
     assert hashes(tmp_path / "two") == hashes(tmp_path / "one")
 
 
+def test_the_command_says_what_each_server_did(run: Run, peer: Peer) -> None:
+    words = ["--seeds", "0-24", "--url", peer.url, "--url", "127.0.0.1:9"]
+
+    done = run("bulk", "dots", *words)
+
+    assert done.exit_code == 0, done.stderr
+    assert f"{peer.url}: 25 pictures\n127.0.0.1:9: 0 pictures\n" in done.stderr
+
+
 def test_a_server_that_hangs_does_not_hold_the_rest(tmp_path: Path) -> None:
     with Peer() as well, Peer(faults=Faults(delay_s=lambda _: 30.0)) as hung:
         start_s = time.monotonic()
@@ -288,3 +311,32 @@ def test_the_client_makes_sets_as_well(peer: Peer, tmp_path: Path) -> None:
 
     assert [row.seed for row in made] == list(range(5))
     assert [row["sha256"] for row in rows(tmp_path)] == [row.sha256 for row in made]
+
+
+def test_an_event_loop_makes_the_same_set(peer: Peer, tmp_path: Path) -> None:
+    async def made() -> list[int]:
+        async with AsyncClient(peer.url) as client:
+            return [row.seed async for row in client.bulk("dots", range(5), tmp_path / "loop")]
+
+    assert asyncio.run(made()) == list(range(5))
+    with Client(peer.url) as client, client.bulk("dots", range(5), tmp_path / "plain") as making:
+        list(making)
+    assert hashes(tmp_path / "loop") == hashes(tmp_path / "plain")
+
+
+def test_an_event_loop_gives_up_at_once(tmp_path: Path) -> None:
+    async def left() -> None:
+        async with (
+            AsyncClient(server.url) as client,
+            client.bulk("dots", range(99), tmp_path / "set") as making,
+        ):
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(anext(making), timeout=0.5)
+
+    with Peer(faults=Faults(delay_s=lambda _: 30.0)) as server:
+        start_s = time.monotonic()
+        asyncio.run(left())
+
+    assert time.monotonic() - start_s < 10
+    with Peer() as server, Client(server.url) as client:
+        assert len(list(client.bulk("dots", range(99), tmp_path / "set"))) == 99

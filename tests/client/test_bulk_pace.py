@@ -18,10 +18,12 @@ SERVICE_S, WAY_S = 0.02, 0.005  # of a picture at the server, and of a request t
 
 
 def settled(pace: Pace, *, waiting: int) -> int:
-    """The window over a server that serves one by one, with so many requests of others there."""
+    """The window over a server that serves one by one, with so many pictures of others there."""
     for _ in range(200):
-        busy_s = (pace.window + waiting) * SERVICE_S
-        pace.answered(max(busy_s, SERVICE_S + WAY_S))  # the way is gone while another is served
+        size = pace.pictures
+        busy_s = (pace.window * size + waiting) * SERVICE_S
+        # The way is gone while another is served.
+        pace.answered(max(busy_s, size * SERVICE_S + WAY_S), size)
     return pace.window
 
 
@@ -30,6 +32,7 @@ def test_beside_others_nothing_of_ours_waits() -> None:
 
     assert settled(pace, waiting=0) == 1
     assert settled(pace, waiting=4) == 1
+    assert pace.pictures == 1
 
 
 def test_alone_the_server_has_some_to_join() -> None:
@@ -37,14 +40,34 @@ def test_alone_the_server_has_some_to_join() -> None:
     settled(pace, waiting=0)
     pace.share(others=False)
 
-    assert 4 <= settled(pace, waiting=0) <= 8
+    assert 2 <= settled(pace, waiting=0) <= 3
+    assert pace.pictures == 6  # 0.16 s of them
+
+
+@pytest.mark.parametrize(
+    ("single_s", "batch", "size"),
+    [
+        pytest.param(0.001, None, 4, id="quick ones, of which the model takes four"),
+        pytest.param(0.06, None, 2, id="slower ones"),
+        pytest.param(0.5, None, 1, id="slow ones"),
+        pytest.param(0.5, 3, 3, id="as the plan says"),
+    ],
+)
+def test_a_request_holds_a_server_for_a_short_time(
+    single_s: float, batch: int | None, size: int
+) -> None:
+    pace = Pace(batch=batch, largest=4)
+    pace.answered(single_s, 1)
+    pace.share(others=False)
+
+    assert pace.pictures == size
 
 
 def test_a_window_grows_no_further_than_allowed() -> None:
     pace = Pace()
     pace.share(others=False)
     for _ in range(500):
-        pace.answered(0.1)  # a server that never gets slower
+        pace.answered(0.1, 1)  # a server that never gets slower
 
     assert pace.window == MOST
 
@@ -53,11 +76,11 @@ def test_others_shrink_the_window_at_once() -> None:
     pace = Pace()
     pace.share(others=False)
     for _ in range(50):
-        pace.answered(0.1)
+        pace.answered(0.1, 1)
 
     pace.share(others=True)
 
-    assert pace.window == 1
+    assert (pace.window, pace.pictures) == (1, 1)
 
 
 def test_a_window_bounds_what_is_under_way() -> None:
@@ -112,7 +135,7 @@ def test_a_run_holds_back_while_others_ask(tmp_path: Path, others: bool) -> None
             time.sleep(0.01)
         return 0.0
 
-    begin_s = time.monotonic() + 1.5  # by then the others were noticed
+    begin_s, before = time.monotonic() + 1.5, 0  # by then the others were noticed
     with (
         Peer(faults=Faults(delay_s=one_by_one)) as server,
         Client(server.url) as client,
@@ -122,9 +145,9 @@ def test_a_run_holds_back_while_others_ask(tmp_path: Path, others: bool) -> None
             if others:
                 list(client.generate("dots", [7]))
             if time.monotonic() < begin_s:
-                server.most_in_flight = 0
+                before = len(server.seeds)
             if time.monotonic() > begin_s + 1:
                 break
-        most = server.most_in_flight
+        sizes = [len(seeds) for seeds in server.seeds[before:]]
 
-    assert (most <= 3) == others  # one or two, and the other's
+    assert (max(sizes) == 1) == others

@@ -12,7 +12,7 @@ from tests.client.shell import python
 
 from nonesuch import InvalidRequest, Mix, Noise, Sample, Truncation, parse_seeds
 from nonesuch.bulk import Plan, Vary
-from nonesuch.bulk.plan import differences
+from nonesuch.bulk.plan import Cut, differences
 from nonesuch.options import Format
 
 
@@ -23,9 +23,11 @@ def plan(seeds: str = "0-9", **changes: Any) -> Plan:
 def test_batches_are_the_shards_seeds_in_order() -> None:
     of = plan("5-9,0-3,20", shard_size=4)
 
-    parts = [[batch.seeds for batch in of.batches(shard, 3)] for shard in range(of.shards)]
+    cut = Cut(of, [0, 2, 1])
+    taken = [cut.take(most) for most in (3, 3, 1, 8, 2, 8, 8)]
 
-    assert parts == [[(5, 6, 7), (8,)], [(9, 0, 1), (2,)], [(3, 20)]]
+    parts = [(0, (5, 6, 7)), (0, (8,)), (2, (3,)), (2, (20,)), (1, (9, 0)), (1, (1, 2))]
+    assert [batch and (batch.shard, batch.seeds) for batch in taken] == [*parts, None]
 
 
 @given(seed=st.integers(0, 2**32 - 1), low=st.floats(-10, 9), span=st.floats(0.01, 1))

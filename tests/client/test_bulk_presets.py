@@ -161,6 +161,18 @@ def test_hashes_that_differ_in_few_bits_are_found(bits: set[int], start: int) ->
     assert (seen.like(f"{changed:032x}") == 7) == (len(bits) <= NEAR)
 
 
+def test_of_many_hashes_the_first_that_is_near_is_found() -> None:
+    seen = Seen()
+    hashes = [f"{n * 0x9E3779B97F4A7C15F39CC0605CEDC835 % 2**128:032x}" for n in range(25_000)]
+    for seed, found in enumerate([*hashes, hashes[3]]):
+        seen.add(seed, found)
+
+    flipped = [f"{int(hashes[n], 16) ^ 0b101:032x}" for n in (3, 12_000, 24_999)]
+
+    assert [seen.like(found) for found in flipped] == [3, 12_000, 24_999]
+    assert seen.like(f"{2**128 - 1:032x}") is None
+
+
 def test_a_hash_outlives_a_jpeg_and_tells_pictures_apart() -> None:
     pixels = np.kron(draw(1, card(width=8, height=8)), np.ones((16, 16, 1), np.uint8))
     file = io.BytesIO()

@@ -3,7 +3,7 @@
 import threading
 import time
 
-STAYS_S = 3.0  # how long others count as there after the last sign of them
+STAYS_S = 10.0  # how long others count as there after the last sign of them
 LOOK_S = 0.2  # between two looks at a server's count
 
 

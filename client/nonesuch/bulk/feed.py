@@ -6,7 +6,7 @@ rest waits for it, and the first answer counts; so the order of what comes out d
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from nonesuch.bulk.plan import Batch
@@ -35,27 +35,28 @@ class Errand:
 class Feed:
     """The batches of a run, shared by threads that ask and one that takes what they brought."""
 
-    def __init__(self, batches: Iterator[Batch]) -> None:
-        self._fresh = (Errand(number, batch) for number, batch in enumerate(batches))
+    def __init__(self, fresh: Callable[[int], Batch | None]) -> None:
+        """Take what gives the next batch of at most so many pictures; None at the end."""
+        self._fresh = fresh
         self._change = threading.Condition()
         self._again: list[Errand] = []
         self._out: dict[int, Errand] = {}  # being asked for
         self._back: dict[int, tuple[Batch, Sequence[Outcome]]] = {}
         self._held_bytes = 0
         self._next = 0  # the number that is taken back next
-        self._issued = 0
+        self._issued = 0  # fresh batches; the next one's number
         self._at_end = False
-        self._stopped = False
+        self._end = threading.Event()
         self._error: BaseException | None = None
 
-    def take(self, server: str, usual_s: float) -> Errand | None:
+    def take(self, server: str, usual_s: float, most: int) -> Errand | None:
         """Block until there is something to ask `server` for; None when all is done.
 
-        usual_s is how long its answers take of late.
+        usual_s is how long its answers take of late, most how many pictures a fresh batch has.
         """
         with self._change:
-            while not self._stopped:
-                if (errand := self._chosen(server, usual_s)) is not None:
+            while not self.stopped:
+                if (errand := self._chosen(server, usual_s, most)) is not None:
                     errand.asked[server] = time.monotonic()
                     self._out[errand.number] = errand
                     return errand
@@ -85,18 +86,17 @@ class Feed:
     def stop(self, error: BaseException | None = None) -> None:
         """Hand out no more; who takes gets the error, or the end."""
         with self._change:
-            self._stopped = True
+            self._end.set()
             self._error = self._error or error
             self._change.notify_all()
 
     @property
     def stopped(self) -> bool:
-        return self._stopped
+        return self._end.is_set()
 
     def pause(self, seconds: float) -> None:
         """Wait, though not beyond the end."""
-        with self._change:
-            self._change.wait_for(lambda: self._stopped, timeout=seconds)
+        self._end.wait(seconds)
 
     def __iter__(self) -> Iterator[tuple[Batch, Sequence[Outcome]]]:
         """Batches and what came of them, in order; raises the error of `stop`."""
@@ -105,7 +105,7 @@ class Feed:
 
     def _taken(self) -> tuple[Batch, Sequence[Outcome]] | None:
         with self._change:
-            self._change.wait_for(lambda: self._next in self._back or self._stopped or self._over())
+            self._change.wait_for(lambda: self._next in self._back or self.stopped or self._over())
             if self._error is not None:
                 raise self._error
             if self._next not in self._back:
@@ -119,15 +119,15 @@ class Feed:
     def _over(self) -> bool:
         return self._at_end and not (self._out or self._again or self._back)
 
-    def _chosen(self, server: str, usual_s: float) -> Errand | None:
+    def _chosen(self, server: str, usual_s: float, most: int) -> Errand | None:
         if self._again:
             first = min(self._again, key=lambda errand: errand.number)
             self._again.remove(first)
             return first
         if not self._at_end and self._has_room():
-            if (fresh := next(self._fresh, None)) is not None:
+            if (batch := self._fresh(most)) is not None:
                 self._issued += 1
-                return fresh
+                return Errand(self._issued - 1, batch)
             self._at_end = True
             self._change.notify_all()
         return self._late(server, usual_s)

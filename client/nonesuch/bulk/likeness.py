@@ -6,6 +6,8 @@ portraits of different people some pairs differ in a single bit. Both together a
 """
 
 import io
+from array import array
+from typing import Literal
 
 import numpy as np
 from PIL import Image
@@ -13,6 +15,8 @@ from PIL import Image
 _SIDE = 8  # comparisons along each axis
 _BITS = 2 * _SIDE * _SIDE
 NEAR = 2  # bits in which pictures that are taken for the same may differ
+_LATEST = 10_000  # pictures that are kept in a dictionary
+_SIDES: tuple[Literal["left", "right"], ...] = ("left", "right")
 
 
 def dhash(encoded: bytes) -> str:
@@ -30,28 +34,55 @@ class Seen:
     """Hashes of pictures, to be asked for one that a new picture looks like.
 
     Two hashes that differ in at most `NEAR` bits agree in one of `NEAR` + 1 parts: only those
-    that do are compared.
+    that do are compared. A picture takes about 60 bytes here: the latest are in a dictionary, all
+    before them in arrays sorted by part.
     """
 
     def __init__(self) -> None:
-        self._by_part: dict[tuple[int, int], list[tuple[int, int]]] = {}
+        self._seeds, self._hashes = array("q"), bytearray()
+        self._latest: dict[tuple[int, int], list[int]] = {}  # by part: indices into those
+        self._count = 0  # of the latest
+        empty = np.empty(0, np.uint64), np.empty(0, np.uint32)
+        self._before = [empty] * (NEAR + 1)  # by part: its values, sorted, and their indices
 
     def add(self, seed: int, found: str) -> None:
         """Keep the hash of a seed's picture."""
-        value = int(found, 16)
-        for part in _parts(value):
-            self._by_part.setdefault(part, []).append((seed, value))
+        for part in _parts(int(found, 16)):
+            self._latest.setdefault(part, []).append(len(self._seeds))
+        self._seeds.append(seed)
+        self._hashes += bytes.fromhex(found)
+        self._count += 1
+        if self._count == _LATEST:
+            self._sort()
 
     def like(self, found: str) -> int | None:
         """The first seed whose picture looks the same, if there is one."""
         value = int(found, 16)
-        near = [
-            seed
-            for part in _parts(value)
-            for seed, other in self._by_part.get(part, ())
-            if (value ^ other).bit_count() <= NEAR
-        ]
+        agree = {index for part in _parts(value) for index in self._agreeing(part)}
+        near = [self._seeds[i] for i in agree if (value ^ self._hash(i)).bit_count() <= NEAR]
         return min(near, default=None)
+
+    def _agreeing(self, part: tuple[int, int]) -> list[int]:
+        number, wanted = part
+        values, indices = self._before[number]
+        first, last = (values.searchsorted(np.uint64(wanted), side) for side in _SIDES)
+        return [*indices[first:last].tolist(), *self._latest.get(part, ())]
+
+    def _hash(self, index: int) -> int:
+        width = _BITS // 8
+        return int.from_bytes(self._hashes[width * index : width * (index + 1)])
+
+    def _sort(self) -> None:
+        """Put the latest among those before."""
+        for number, (values, indices) in enumerate(self._before):
+            pairs = [
+                (value, i) for (n, value), of in self._latest.items() if n == number for i in of
+            ]
+            values = np.concatenate([values, np.array([value for value, _ in pairs], np.uint64)])
+            indices = np.concatenate([indices, np.array([i for _, i in pairs], np.uint32)])
+            order = values.argsort(kind="stable")
+            self._before[number] = values[order], indices[order]
+        self._latest, self._count = {}, 0
 
 
 def _parts(value: int) -> list[tuple[int, int]]:

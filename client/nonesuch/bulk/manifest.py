@@ -36,13 +36,17 @@ class Row:
 
     def to_json(self) -> str:
         """The row as one line, without what it has not."""
-        known = {key: value for key, value in asdict(self).items() if value is not None}
+        # Not `asdict`, which copies the recipe, value by value.
+        known = {name: value for name in _NAMES if (value := getattr(self, name)) is not None}
         return json.dumps(known, ensure_ascii=False, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> "Row":
         """Read what `to_json` wrote."""
         return cls(**json.loads(text))
+
+
+_NAMES = [field.name for field in fields(Row)]
 
 
 def lines(rows: Iterable[Row]) -> bytes:
@@ -80,8 +84,7 @@ def _join_parquet(parts: Sequence[Path], place: Path) -> None:
 
     kinds = {"seed": pa.int64(), "size_bytes": pa.int64(), "duplicate_of": pa.int64()}
     kinds["seam"] = pa.float64()
-    names = [field.name for field in fields(Row)]
-    schema = pa.schema([(name, kinds.get(name, pa.string())) for name in names])
+    schema = pa.schema([(name, kinds.get(name, pa.string())) for name in _NAMES])
     with pq.ParquetWriter(place, schema) as writer:
         for part in parts:
             rows = [_flat(row) for row in read(part)]

@@ -1,35 +1,39 @@
-"""How many requests a server holds for us at once: few while others ask it too.
+"""What a server holds of ours at once: few requests, and small, while others ask it too.
 
 What others ask waits behind what lies in the server's queue already, and Triton's own priorities
 cannot be relied on. So the window follows the measured latency, as TCP Vegas does (Brakmo and
 Peterson, 1995): by Little's law a share of 1 - least/now of the requests under way is waiting, and
-the window grows and shrinks such that few do. With others there, hardly one waits, so that what
-they ask comes next; alone, as many as the server may join into a batch.
+the window grows and shrinks such that few do. With others there, hardly one waits, and each is for
+a single picture, so that what they ask comes next. Alone, some wait, and each is for many, as a
+request costs a server and its client much the same whatever it asks for.
 """
 
 import threading
-from types import TracebackType
 from typing import Self
 
 MOST = 16  # requests under way at one server
-_POLITE = (
-    0.25,
-    0.75,
-)  # waiting requests below which the window grows, and above which it shrinks …
-_ALONE = (4.0, 6.0)  # … with nobody else there
+MANY = 8  # pictures in a request, with nobody else there, but …
+_LONG_S = 0.16  # … not more than take so long one by one
+_POLITE = (0.25, 0.75)  # waiting requests: below the first it grows, above the other it shrinks
+_ALONE = (1.0, 1.5)  # the same with nobody else there
 _SHARED = 1.0  # requests under way when others come
-_RECENT = 0.2  # weight of the newest latency in the mean
+_RECENT = 0.2  # weight of the newest answer in a mean
 
 
 class Pace:
-    """The window of one server; entered for the time of each request."""
+    """The window of one server; entered for the time of each request.
 
-    def __init__(self, most: int = MOST) -> None:
-        self._most = most
+    Until told otherwise, others are there.
+    """
+
+    def __init__(self, *, batch: int | None = None, largest: int = MANY, most: int = MOST) -> None:
+        """Take how many pictures each request has, where that is fixed, and the largest number."""
+        self._batch, self._largest, self._most = batch, largest, most
         self._window = 1.0
-        self._range = _POLITE
+        self._others = True
         self._under_way = 0
-        self._least_s = self._mean_s = 0.0
+        self._least_s: dict[int, float] = {}  # by the number of pictures
+        self._mean_s, self._stretch = 0.0, 1.0  # latency of late; as a multiple of the least
         self._change = threading.Condition()
 
     def __enter__(self) -> Self:
@@ -38,15 +42,10 @@ class Pace:
             self._under_way += 1
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        exc: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         with self._change:
             self._under_way -= 1
-            self._change.notify_all()
+            self._change.notify()
 
     @property
     def window(self) -> int:
@@ -58,29 +57,40 @@ class Pace:
         """The mean latency of late, 0 before the first answer."""
         return self._mean_s
 
-    def answered(self, latency_s: float) -> None:
-        """Take notice of an answer's latency."""
+    @property
+    def pictures(self) -> int:
+        """How many pictures to ask for at once."""
+        if self._batch is not None:
+            return self._batch
+        if self._others or 1 not in self._least_s:
+            return 1
+        return max(1, min(MANY, self._largest, int(_LONG_S / self._least_s[1])))
+
+    def answered(self, latency_s: float, pictures: int) -> None:
+        """Take notice of the latency of a request for so many pictures."""
         with self._change:
-            self._least_s = min(self._least_s or latency_s, latency_s)
-            mean_s = self._mean_s or latency_s
-            self._mean_s = mean_s + _RECENT * (latency_s - mean_s)
-            waiting = self._window * (1 - self._least_s / self._mean_s)
+            least_s = min(self._least_s.get(pictures, latency_s), latency_s)
+            self._least_s[pictures] = least_s
+            self._mean_s += _RECENT * (latency_s - self._mean_s) if self._mean_s else latency_s
+            self._stretch += _RECENT * (latency_s / least_s - self._stretch)
+            waiting = self._window * (1 - 1 / self._stretch)
             # One step for each answer is a whole request for each window of them.
-            few, many = self._range
+            few, many = _POLITE if self._others else _ALONE
             if waiting < few:
                 self._window = min(self._window + 1 / self._window, self._most)
             elif waiting > many:
                 self._window = max(self._window - 1 / self._window, 1.0)
-            self._change.notify_all()
+            self._change.notify()  # one more at most: waking all would cost more than a picture
 
     def share(self, others: bool) -> None:
         """Hold back at once if others are there, go ahead if not."""
         with self._change:
-            if others and self._range is not _POLITE:
+            if others and not self._others:
                 self._window = min(self._window, _SHARED)
-            self._range = _POLITE if others else _ALONE
+            self._others = others
 
     def reset(self) -> None:
         """Forget what was measured: the server that comes back may be another."""
         with self._change:
-            self._window, self._least_s, self._mean_s = 1.0, 0.0, 0.0
+            self._window, self._mean_s, self._stretch = 1.0, 0.0, 1.0
+            self._least_s.clear()

@@ -25,6 +25,7 @@ from nonesuch.bulk import disk, manifest
 from nonesuch.bulk.plan import differences
 from nonesuch.errors import InvalidRequest, OutputError
 
+_PLAN = "plan.json"
 _HOLES = ".holes"  # before .jsonl, of a shard where pictures are missing
 
 
@@ -35,12 +36,16 @@ class Place:
         self.folder = folder
 
     @contextmanager
-    def held(self, record: dict[str, Any]) -> Iterator[None]:
+    def held(self, record: dict[str, Any], *, resume: bool) -> Iterator[None]:
         """Hold the folder for a set of that record (`Plan.record`), which is stored here first.
 
-        Raises InvalidRequest where it holds a set of another, OutputError where another process
-        writes to it or the system refuses.
+        Raises InvalidRequest where it holds a set of another, or none and that is to be resumed,
+        OutputError where another process writes to it or the system refuses.
         """
+        if resume and not (self.folder / _PLAN).exists():
+            raise InvalidRequest(
+                f"{self.folder} holds no set to go on with, leave out resume to begin one"
+            )
         with disk.writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
         with disk.alone(self.folder):
@@ -95,7 +100,7 @@ class Place:
         return path
 
     def _agree(self, record: dict[str, Any]) -> None:
-        path = self.folder / "plan.json"
+        path = self.folder / _PLAN
         if not path.exists():
             if any(self.folder.iterdir()):
                 raise OutputError(f"{self.folder} holds other files, choose a new folder")

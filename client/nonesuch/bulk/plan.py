@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
@@ -27,12 +27,13 @@ PRESETS: tuple[Preset, ...] = ("texture", "character")
 SHARD = 1000  # pictures, unless told otherwise
 ANY = Sample(seed=0)  # a sample that sets nothing
 _LARGEST_SHARD = 100_000
+_ON_CPUS = ("onnxruntime", "openvino")  # engines
 _VERSION = 1  # of what lies in a set's folder
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Seeds that are asked for in one request; always the same ones, as the plan parts them."""
+    """Seeds of a shard that are asked for in one request."""
 
     shard: int
     seeds: tuple[int, ...]
@@ -49,7 +50,7 @@ class Plan:
     format: Format = JPEG
     layout: Layout = "shards"
     shard_size: int = SHARD  # pictures in a shard, the last has the rest
-    batch: int | None = None  # pictures in a request; None = what suits the engine
+    batch: int | None = None  # pictures in a request; None = what suits engine and server
     preset: Preset | None = None  # what lies beside the pictures
     contact: bool = False  # whether there are contact sheets, and a page of them
     dedupe: bool = False  # whether a picture that looks like an earlier one is left out
@@ -96,24 +97,17 @@ class Plan:
         start = shard * self.shard_size
         return range(start, min(start + self.shard_size, len(self.seeds)))
 
-    def batches(self, shard: int, size: int) -> Iterator[Batch]:
-        """A shard's requests of at most `size` pictures, in order."""
-        at = self.positions(shard)
-        for start in range(at.start, at.stop, size):
-            yield Batch(shard, self.seeds[start : min(start + size, at.stop)])
-
     def sample(self, seed: int) -> Sample:
         """The settings of one seed."""
         return vary.varied(self.like, seed, self.ranges)
 
-    def batch_of(self, card: Card) -> int:
-        """How many pictures a request has.
+    def batch_of(self, card: Card) -> int | None:
+        """How many pictures a request has; None = few or many, as others ask the server or not.
 
-        A CPU gains nothing from a batch, and a single picture holds up the requests of others for
-        the shortest time. A GPU is asked for as many as one run takes, which no other request can
-        join then.
+        On a CPU a batch changes no picture. A GPU is asked for as many as one run takes, which no
+        other request can join then.
         """
-        return self.batch or (card.max_batch if card.engine == "tensorrt" else 1)
+        return self.batch or (None if card.engine in _ON_CPUS else card.max_batch)
 
     def record(self, card: Card) -> dict[str, Any]:
         """All that decides over the set's bytes, as JSON values."""
@@ -142,6 +136,22 @@ class Plan:
         if "psi" in card.controls and "psi" not in sent:
             sent |= {"psi": [card.psi], "cutoff": [-1 if card.cutoff is None else card.cutoff]}
         return {name: _json(value) for name, value in sent.items() if name != "seed"}
+
+
+class Cut:
+    """The seeds of some shards of a plan, taken batch by batch, in order."""
+
+    def __init__(self, plan: Plan, shards: Sequence[int]) -> None:
+        self._plan = plan
+        self._left = ((shard, plan.positions(shard)) for shard in shards)
+        self._shard, self._at = 0, range(0)
+
+    def take(self, most: int) -> Batch | None:
+        """The next batch, of at most so many pictures, all of one shard; None at the end."""
+        if not self._at:
+            self._shard, self._at = next(self._left, (0, range(0)))
+        taken, self._at = self._at[:most], self._at[most:]
+        return Batch(self._shard, self._plan.seeds[taken.start : taken.stop]) if taken else None
 
 
 def differences(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[str]:

@@ -4,17 +4,18 @@ import hashlib
 import json
 import threading
 from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from nonesuch.bulk import character, cluster, contact, disk, manifest, texture
 from nonesuch.bulk.feed import Feed, Outcome
 from nonesuch.bulk.likeness import Seen, dhash
 from nonesuch.bulk.manifest import Row
+from nonesuch.bulk.pace import Pace
 from nonesuch.bulk.place import Place
-from nonesuch.bulk.plan import Batch, Plan
+from nonesuch.bulk.plan import Batch, Cut, Plan
 from nonesuch.bulk.report import Report, report
 from nonesuch.bulk.shard import Contents, Shard, begun, key
 from nonesuch.bulk.sheets import wanted
@@ -48,14 +49,16 @@ class Bulk(Iterator[Row]):
         patience_s: float = PATIENCE_S,
         kind: manifest.Kind = "jsonl",
         ray: str | None = None,
+        resume: bool = False,
         part: Sequence[int] | None = None,
     ) -> None:
         """Take the folder for the plan; `urls` are servers that share the work.
 
         patience_s is how long nobody may answer. ray is the address of a cluster whose nodes make
-        the shards (`auto`: the one that runs here). part are the only shards to be made, in a
-        folder that another Bulk holds and concludes. Raises InvalidRequest where the folder holds a
-        set of another plan or the model cannot do what is planned, OutputError where the folder
+        the shards (`auto`: the one that runs here). resume is to go on with the set that is there,
+        and to begin none. part are the only shards to be made, in a folder that another Bulk holds
+        and concludes. Raises InvalidRequest where the folder holds a set of another plan, or none
+        that could be resumed, or the model cannot do what is planned, OutputError where the folder
         cannot be used, ServerError where no server answers now.
         """
         self._plan, self._kind, self._ray, self._part = plan, kind, ray, part
@@ -65,7 +68,7 @@ class Bulk(Iterator[Row]):
         self._alive = Alive(patience_s)
         self._place = Place(folder)
         self._held = ExitStack()
-        self._take_hold()
+        self._take_hold(resume)
         done = self._place.done()
         self._seen = Seen()
         self._todo = self._left(done)
@@ -74,6 +77,7 @@ class Bulk(Iterator[Row]):
         self._in_a_row = 0  # seeds missing
         self.missing = 0  # seeds without a picture, of those that were asked for
         self._sources: list[Source] = []
+        self._feed: Feed | None = None  # once the first row is asked for
         self._rows = self._made()
 
     def _check(self, urls: Sequence[str]) -> None:
@@ -85,7 +89,7 @@ class Bulk(Iterator[Row]):
                 raise InvalidRequest("duplicates are found in one process, remove dedupe or ray")
             cluster.check()
 
-    def _take_hold(self) -> None:
+    def _take_hold(self, resume: bool) -> None:
         """Take the folder for this plan of this model."""
         for client in self._clients:
             self._held.callback(client.close)
@@ -94,7 +98,7 @@ class Bulk(Iterator[Row]):
             self._plan.check(self.card)
             self._record = self._plan.record(self.card)
             if self._part is None:
-                self._held.enter_context(self._place.held(self._record))
+                self._held.enter_context(self._place.held(self._record, resume=resume))
         except BaseException:
             self._held.close()
             raise
@@ -109,13 +113,13 @@ class Bulk(Iterator[Row]):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        exc: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
+
+    def stop(self) -> None:
+        """Have a thread that waits for the next row give up, with CancelledError; then close."""
+        if self._feed is not None:
+            self._feed.stop(CancelledError())
 
     def close(self) -> None:
         """End now; the shard in work is left out."""
@@ -190,9 +194,7 @@ class Bulk(Iterator[Row]):
 
     def _asked(self) -> Generator[Row, None, None]:
         """Make the shards in this process."""
-        size = self._plan.batch_of(self.card)
-        batches = (b for shard in self._todo for b in self._plan.batches(shard, size))
-        feed = Feed(batches)
+        self._feed = feed = Feed(Cut(self._plan, self._todo).take)
         threads = self._ask(feed)
         try:
             yield from self._kept(feed)
@@ -213,8 +215,11 @@ class Bulk(Iterator[Row]):
     def _ask(self, feed: Feed) -> list[threading.Thread]:
         job = Job(plan=self._plan, record=self._record, feed=feed, alive=self._alive)
         self._alive.answered()
-        self._sources = [Source(client, job) for client in self._clients]
+        self._sources = [Source(client, job, self._pace()) for client in self._clients]
         return [thread for source in self._sources for thread in source.start()]
+
+    def _pace(self) -> Pace:
+        return Pace(batch=self._plan.batch_of(self.card), largest=self.card.max_batch)
 
     def _end(self, feed: Feed, threads: list[threading.Thread]) -> None:
         feed.stop()

@@ -59,8 +59,8 @@ class Source:
 
     client: Client
     job: Job
+    pace: Pace
     pictures: int = 0  # that came from here
-    _pace: Pace = field(default_factory=Pace)
     _company: Company = field(default_factory=Company)
     _pause_s: float = _FIRST_PAUSE_S
     _known: bool = False  # whether its model was looked at since it last failed
@@ -91,13 +91,13 @@ class Source:
                 others = self._company.look(self.client.drawn(self.job.plan.model))
             except (NonesuchError, ValueError):  # ValueError: gRPC's, of a closed client
                 others = True
-            self._pace.share(others)
+            self.pace.share(others)
             self.job.feed.pause(LOOK_S)
 
     def _turn(self) -> float | None:
         """Ask once; returns how long to leave the server alone, None at the end."""
-        with self._pace:
-            errand = self.job.feed.take(self.client.url, self._pace.mean_s)
+        with self.pace:
+            errand = self.job.feed.take(self.client.url, self.pace.mean_s, self.pace.pictures)
             return None if errand is None else self._answer(errand)
 
     def _answer(self, errand: Errand) -> float:
@@ -142,7 +142,7 @@ class Source:
         for picture in pictures:
             if picture.recipe.get("model_hash") != self.job.record["model_hash"]:
                 raise ModelChanged(f"{self.client.url} has changed its {plan.model} meanwhile")
-        self._pace.answered(time.monotonic() - start_s)
+        self.pace.answered(time.monotonic() - start_s, len(pictures))
         return pictures
 
     def _to_blame(self, errand: Errand) -> bool:
@@ -167,7 +167,7 @@ class Source:
     def _rest(self) -> float:
         with self._lock:
             self._known = False
-            self._pace.reset()
+            self.pace.reset()
             pause_s, self._pause_s = self._pause_s, min(2 * self._pause_s, _LONGEST_PAUSE_S)
         return pause_s
 

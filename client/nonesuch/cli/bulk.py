@@ -11,11 +11,10 @@ from nonesuch.bulk.plan import LAYOUTS, PRESETS, SHARD, Layout, Plan, Preset
 from nonesuch.bulk.report import told
 from nonesuch.bulk.run import PATIENCE_S, Bulk
 from nonesuch.bulk.vary import Vary
-from nonesuch.cli.options import mixed, pictured, seeds_option, several
+from nonesuch.cli.options import encoded, mixed, pictured, seeds_option, several
 from nonesuch.cli.output import watched
 from nonesuch.client import Client
 from nonesuch.command import Parsed, seconds
-from nonesuch.contract import DEFAULT_QUALITY, FORMATS
 from nonesuch.latents import Seeds
 from nonesuch.options import Format, FormatName, Sample, Settings
 
@@ -58,25 +57,12 @@ from nonesuch.options import Format, FormatName, Sample, Settings
     help="Draw a setting for each seed: psi, noise_scale, noise_seed, class or a direction; "
     "repeatable.",
 )
-@click.option(
-    "--format",
-    "format_name",
-    type=click.Choice(FORMATS),
-    show_default="jpeg, with a preset png",
-    help="Of the pictures.",
-)
-@click.option(
-    "--quality",
-    type=int,
-    metavar="1-100",
-    show_default=str(DEFAULT_QUALITY),
-    help="Of jpeg and webp.",
-)
+@encoded("jpeg, with a preset png")
 @click.option(
     "--batch",
     type=int,
     metavar="N",
-    show_default="1; for tensorrt all that a run takes",
+    show_default="on CPUs 1 beside others, up to 8 alone; else all that a run takes",
     help="Pictures in a request.",
 )
 @click.option(
@@ -85,6 +71,11 @@ from nonesuch.options import Format, FormatName, Sample, Settings
     help="texture: a normal map and mips beside each; character: a crop, and grids of them.",
 )
 @click.option("--contact", is_flag=True, help="Contact sheets, and index.html to leaf through.")
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Go on with the set in DIR, and refuse to begin one.",
+)
 @click.option("--dedupe", is_flag=True, help="Leave out what looks like an earlier picture.")
 @click.option(
     "--patience-s",
@@ -115,13 +106,15 @@ def bulk(  # noqa: PLR0913 (one parameter an option)
     batch: int | None,
     preset: Preset | None,
     contact: bool,
+    resume: bool,
     dedupe: bool,
     patience_s: float,
     ray: str | None,
 ) -> None:
     """Make a set of pictures of model NAME in DIR, one for each seed.
 
-    The same command goes on where it ended, for whatever reason, and ends with the same files.
+    The same command goes on where it ended, for whatever reason, and ends with the same files; with
+    --resume it does that alone.
     Requests of others come first. With several --url the servers share the work.
 
     \b
@@ -148,11 +141,20 @@ def bulk(  # noqa: PLR0913 (one parameter an option)
     )
     start_s = time.monotonic()
     with Bulk(
-        plan, out, urls, timeout_s=timeout_s, patience_s=patience_s, kind=kind, ray=ray
+        plan,
+        out,
+        urls,
+        timeout_s=timeout_s,
+        patience_s=patience_s,
+        kind=kind,
+        ray=ray,
+        resume=resume,
     ) as making:
         made = _work_off(making, start_s)
     if making.report is not None:
         click.echo(told(making.report), err=True)
+    for url, pictures in making.shares.items() if len(urls) > 1 else ():
+        click.echo(f"{url}: {pictures} pictures", err=True)
     rate_hz = made / (time.monotonic() - start_s)
     click.echo(
         f"{len(making)} seeds in {out}, {made} made now, {rate_hz:.1f} pictures per second",

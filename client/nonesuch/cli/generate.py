@@ -6,12 +6,11 @@ from pathlib import Path
 
 import click
 
-from nonesuch.cli.options import Given, connected, mixed, pictured, sourced
+from nonesuch.cli.options import Given, connected, encoded, mixed, pictured, sourced
 from nonesuch.cli.output import picture_path, say, watched
 from nonesuch.client import Client, Pictures
 from nonesuch.codes import Codes
 from nonesuch.command import Parsed
-from nonesuch.contract import DEFAULT_QUALITY, FORMATS
 from nonesuch.images import Picture, check_channels, default_format, encode, format_of, grid, save
 from nonesuch.options import Format, FormatName, Settings
 
@@ -21,20 +20,7 @@ from nonesuch.options import Format, FormatName, Settings
 @sourced
 @pictured
 @mixed
-@click.option(
-    "--format",
-    "format_name",
-    type=click.Choice(FORMATS),
-    show_default="jpeg, or png for pictures with alpha",
-    help="Of the files.",
-)
-@click.option(
-    "--quality",
-    type=int,
-    metavar="1-100",
-    show_default=str(DEFAULT_QUALITY),
-    help="Of jpeg and webp.",
-)
+@encoded("jpeg, or png for pictures with alpha")
 @click.option(
     "--out", type=click.Path(path_type=Path), default="out", metavar="DIR", help="For the files."
 )

@@ -11,6 +11,7 @@ from nonesuch import controls
 from nonesuch.client import Client
 from nonesuch.codes import Codes
 from nonesuch.command import Parsed
+from nonesuch.contract import DEFAULT_QUALITY, FORMATS
 from nonesuch.controls import Control
 from nonesuch.latents import Seeds, parse_seeds
 from nonesuch.options import Connection, Settings, Truncation
@@ -54,6 +55,29 @@ url_option: Decorator = click.option(
 timeout_option: Decorator = click.option(
     "--timeout-s", default=_TO.timeout_s, metavar="SECONDS", help="For each request."
 )
+
+
+def encoded(default: str) -> Decorator:
+    """Give a command the `format_name` and `quality` of its files; default in words."""
+
+    def decorated(command: Command) -> Command:
+        format_option = click.option(
+            "--format",
+            "format_name",
+            type=click.Choice(FORMATS),
+            show_default=default,
+            help="Of the files.",
+        )
+        quality_option = click.option(
+            "--quality",
+            type=int,
+            metavar="1-100",
+            show_default=str(DEFAULT_QUALITY),
+            help="Of jpeg and webp.",
+        )
+        return format_option(quality_option(command))
+
+    return decorated
 
 
 def connected(command: Command) -> Command:
