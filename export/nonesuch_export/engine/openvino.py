@@ -17,6 +17,7 @@ from tritonclient.grpc import model_config_pb2 as pb
 
 from nonesuch.errors import ExportError
 from nonesuch_export import precision as lowering
+from nonesuch_export.engine import streams
 
 NAME = "openvino"
 BACKEND = "openvino"
@@ -96,21 +97,13 @@ class Engine:
         rows = [{name: feeds[name][i : i + 1] for name in self.inputs} for i in range(count)]
         made: list[NDArray[Any]] = []
         try:
-            if shared := rows[: self._shared(count)]:
+            if shared := rows[: streams.shared(count, self._threads)]:
                 made += _drawn(self._many, shared)
             if rest := rows[len(shared) :]:
                 made += _drawn(self._alone, rest)
         except RuntimeError as exc:
             raise ExportError(f"OpenVINO cannot run this: {_sentence(exc)}") from exc
         return np.concatenate(made)
-
-    def _shared(self, count: int) -> int:
-        """How many of so many pictures go out over the streams.
-
-        The last round is worth it where it keeps more than half of the threads busy.
-        """
-        rest = count % self._threads
-        return count - rest if rest * 2 <= self._threads else count
 
     @cached_property
     def _alone(self) -> Any:
@@ -120,14 +113,14 @@ class Engine:
     def _many(self) -> Any:
         return self._queue(self._threads)
 
-    def _queue(self, streams: int) -> Any:
+    def _queue(self, width: int) -> Any:
         """Requests of a model compiled for so many pictures at once, as many as there are."""
         options = {
             # The plan says what is bf16; this hint would round the rest as well (mapping and
             # all: 31 dB instead of 54 on the demo generator).
             "INFERENCE_PRECISION_HINT": "f32",
             "INFERENCE_NUM_THREADS": self._threads,
-            "NUM_STREAMS": streams,
+            "NUM_STREAMS": width,
             # Pinned threads of two models, or of another program, would share a core.
             "ENABLE_CPU_PINNING": False,
         }
@@ -136,7 +129,7 @@ class Engine:
         except RuntimeError as exc:
             raise ExportError(f"OpenVINO cannot compile this: {_sentence(exc)}") from exc
         _check_used(compiled, self._precision)
-        return self._openvino.AsyncInferQueue(compiled, streams)
+        return self._openvino.AsyncInferQueue(compiled, width)
 
 
 def _drawn(queue: Any, rows: list[dict[str, NDArray[Any]]]) -> list[NDArray[Any]]:

@@ -88,6 +88,16 @@ class Answers:
         ]
 
 
+def shared(count: int, width: int) -> int:
+    """How many of `count` samples go out over streams that run `width` of them at once.
+
+    The others are run on all threads together: the last round over the streams is worth it where
+    it keeps more than half of them busy.
+    """
+    rest = count % width
+    return count - rest if rest * 2 <= width else count
+
+
 def refused(text: str) -> Exception:
     """What `initialize` raises, so that the load fails with these words."""
     exception: Exception = pb_utils.TritonModelException(text)

@@ -69,9 +69,7 @@ class TritonPythonModel:
             result: list[Any] = self.alone.run(wanted, feed)
             return result
         rows = min(self.rows, math.ceil(count / self.threads))
-        rest = count % (rows * self.threads)
-        # The last round is worth it where it keeps more than half of the threads busy.
-        shared = count - rest if rest * 2 <= rows * self.threads else count
+        shared = answers.shared(count, rows * self.threads)
         parts = [_cut(feed, i, min(i + rows, shared)) for i in range(0, shared, rows)]
         runs = list(self.pool.map(lambda part: self.many.run(wanted, part), parts))
         if shared < count:

@@ -57,9 +57,7 @@ class TritonPythonModel:
 
     def _run(self, wanted: list[str], feed: dict[str, Any]) -> list[Any]:
         samples = _samples(feed) if self.batched else [feed]
-        rest = len(samples) % self.streams
-        # The last round is worth it where it keeps more than half of the streams busy.
-        shared = len(samples) - rest if rest * 2 <= self.streams else len(samples)
+        shared = answers.shared(len(samples), self.streams)
         rows = _drawn(self.many, samples[:shared], wanted)
         rows += _drawn(self.alone, samples[shared:], wanted)
         return [np.concatenate(column) for column in zip(*rows, strict=True)]
