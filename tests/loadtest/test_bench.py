@@ -54,7 +54,7 @@ def test_winograds_forms_are_the_convolution() -> None:
 
 def test_each_way_to_run_onnx_runtime_is_measured(tmp_path: Path) -> None:
     graph.export(
-        shaped(Config(resolution=8, widths=(4, 4), mapping_widths=(8,))),
+        shaped(Config(resolution=8, widths=(4, 4), mapping_widths=(8,), w_dim=8)),
         plan := tmp_path / "model.onnx",
     )
 
