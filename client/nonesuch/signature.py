@@ -28,6 +28,7 @@ MEDIA = {  # the formats that hold a signature
     "gif": "image/gif",
     "mp4": "video/mp4",
 }
+_MISSING = "needs c2pa-python: pip install 'nonesuch[sign]'"
 _CHANGED = {"assertion.dataHash.mismatch", "assertion.bmffHash.mismatch"}
 _ALGORITHMS = {"secp256r1": "es256", "secp384r1": "es384", "secp521r1": "es512"}
 _MANIFEST = {
@@ -76,7 +77,7 @@ class Signer:
         Raises InvalidRequest for a key that cannot sign, OutputError without c2pa-python.
         """
         if not available():
-            raise OutputError("signing needs c2pa-python: pip install 'nonesuch[sign]'")
+            raise OutputError(f"signing {_MISSING}")
         import c2pa  # an extra, and slow to load
 
         info = c2pa.C2paSignerInfo(_algorithm(key), chain, key, None)
@@ -103,18 +104,21 @@ class Signer:
         return file.getvalue()
 
 
-def check(content: bytes, anchors: str = "") -> Signature:
-    """Check a file's signature, against trusted certificates in PEM.
+def check(content: bytes, anchors: str | None = None) -> Signature:
+    """Check a file's signature, against trusted certificates in PEM unless any will do.
 
-    Raises ProvenanceError for what is no picture or film.
+    Raises ProvenanceError for what is no picture or film, InvalidRequest for anchors that hold no
+    certificate, and OutputError for anchors without c2pa-python.
     """
+    if anchors is not None:
+        _check_anchors(anchors)
     if kind(content) not in MEDIA:
         return Signature(state="none")
     if not available():
-        return Signature(state="unchecked", why="needs c2pa-python: pip install 'nonesuch[sign]'")
+        return Signature(state="unchecked", why=_MISSING)
     import c2pa
 
-    trust = {"trust": {"user_anchors": anchors}} if anchors else {}
+    trust = {"trust": {"user_anchors": anchors}} if anchors is not None else {}
     try:
         context = c2pa.Context.from_dict({**_SETTINGS, **trust})
     except c2pa.C2paError as exc:
@@ -125,6 +129,14 @@ def check(content: bytes, anchors: str = "") -> Signature:
     except c2pa.C2paError as exc:
         elsewhere = str(exc).startswith("Remote: ")
         return Signature(state="elsewhere" if elsewhere else "broken", why=str(exc))
+
+
+def _check_anchors(anchors: str) -> None:
+    """Nothing would be trusted by certificates that are not there: it must not pass for a yes."""
+    if "-----BEGIN CERTIFICATE-----" not in anchors:
+        raise InvalidRequest("the trusted certificates are none, expected them in PEM")
+    if not available():
+        raise OutputError(f"to trust only some signers {_MISSING}")
 
 
 def _read(reader: "c2pa.Reader") -> Signature:

@@ -35,11 +35,12 @@ class Finding:
         return self.remade is not None or whole
 
 
-def examine(content: bytes, *, anchors: str = "", again: Again | None = None) -> Finding:
+def examine(content: bytes, *, anchors: str | None = None, again: Again | None = None) -> Finding:
     """Look at a file's marks and signature, and with `again` at the picture of its recipe.
 
     With `anchors`, trusted certificates in PEM, a signature must go back to one of them; none is
-    no fault. Raises ServerError as `again` does where the server does not answer.
+    no fault. Raises as `signature.check` does for anchors that cannot be used, and ServerError as
+    `again` does where the server does not answer.
     """
     try:
         packet = embedding.find(content)
@@ -47,7 +48,7 @@ def examine(content: bytes, *, anchors: str = "", again: Again | None = None) ->
         signed = signature.check(content, anchors)
     except ProvenanceError as exc:
         return Finding(problem=str(exc))
-    problem = _unmarked(mark) or _unsigned(signed, trusted_only=bool(anchors))
+    problem = _unmarked(mark) or _unsigned(signed, trusted_only=anchors is not None)
     if problem or mark is None or again is None:
         return Finding(mark=mark, signature=signed, problem=problem)
     likeness, problem = _remade(content, mark, again)

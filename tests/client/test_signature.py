@@ -130,9 +130,20 @@ def test_a_webm_holds_no_signature(tmp_path: Path, signer: Signer) -> None:
         signer.sign(film)
 
 
-def test_trusted_certificates_that_are_none_are_refused() -> None:
-    with pytest.raises(InvalidRequest, match="cannot read the trusted certificates"):
-        check(encode(PIXELS, "png"), "-----BEGIN CERTIFICATE-----\nhello\n")
+@pytest.mark.parametrize(
+    ("anchors", "said"),
+    [
+        pytest.param("-----BEGIN CERTIFICATE-----\nhello\n", "cannot read", id="damaged"),
+        pytest.param("hello\n", "certificates are none, expected them in PEM", id="no PEM"),
+        pytest.param("", "certificates are none, expected them in PEM", id="empty"),
+    ],
+)
+def test_trusted_certificates_that_are_none_are_refused(
+    signer: Signer, anchors: str, said: str
+) -> None:
+    """Else a signature of anybody's would pass for that of someone who is trusted."""
+    with pytest.raises(InvalidRequest, match=said):
+        check(signer.sign(encode(PIXELS, "png", [RECIPE])), anchors)
 
 
 def test_an_address_in_a_file_is_not_asked() -> None:
@@ -167,10 +178,16 @@ def test_without_c2pa_the_extra_is_named(tmp_path: Path) -> None:
     (tmp_path / "key.pem").write_bytes(GOOD.key)
     words = ("--cert", str(tmp_path / "key.pem"), "--key", str(tmp_path / "key.pem"))
 
+    (tmp_path / "root.pem").write_bytes(AUTHORITY.root)
     verified = python(WITHOUT, "verify", str(tmp_path / "a.png"))
+    trusted = python(
+        WITHOUT, "verify", str(tmp_path / "a.png"), "--trust", str(tmp_path / "root.pem")
+    )
     signed = python(WITHOUT, "sign", str(tmp_path / "a.png"), *words)
 
     assert verified.returncode == 0
     assert "signature  not checked, needs c2pa-python: pip install" in verified.stdout
+    assert trusted.stderr.startswith("Error: to trust only some signers needs c2pa-python: ")
+    assert trusted.returncode == 1
     assert signed.stderr == "Error: signing needs c2pa-python: pip install 'nonesuch[sign]'\n"
     assert signed.returncode == 1

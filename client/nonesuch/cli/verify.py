@@ -49,7 +49,7 @@ def verify(
       nonesuch verify out/seed00000003.png --remake --url localhost:8001
       nonesuch verify signed.jpg --trust root.pem --json | jq .signature.state
     """
-    anchors = embedding.load(trust).decode("utf-8", "replace") if trust is not None else ""
+    anchors = embedding.load(trust).decode("utf-8", "replace") if trust is not None else None
     again = _again(client) if remake else None
     accepted = True
     for path in files:
@@ -67,7 +67,7 @@ def _again(client: Client) -> Again:
     return again
 
 
-def _examined(path: Path, anchors: str, again: Again | None) -> Finding:
+def _examined(path: Path, anchors: str | None, again: Again | None) -> Finding:
     try:
         content = embedding.load(path)
     except ProvenanceError as exc:
