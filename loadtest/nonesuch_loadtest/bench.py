@@ -5,11 +5,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Event
 
+from nonesuch_loadtest import hardware
 from nonesuch_loadtest.bare import Engine
 from nonesuch_loadtest.point import Observed
 from nonesuch_loadtest.progress import Progress
 from nonesuch_loadtest.ratio import take_turns
-from nonesuch_loadtest.result import Result
+from nonesuch_loadtest.result import Hardware, Result
 from nonesuch_loadtest.run import Plan, run
 from nonesuch_loadtest.scenario import Request, Scenario
 from nonesuch_loadtest.served import Served
@@ -29,6 +30,8 @@ class Suite:
     command: str
     window_s: float = 4.0
     windows: int = 3
+    # Before it: afterwards the machine is busy with this.
+    machine: Hardware = field(default_factory=hardware.hardware)
     stop: Event = field(default_factory=Event)
 
 
@@ -38,9 +41,13 @@ def bench(suite: Suite) -> Generator[Progress, None, dict[str, Result]]:
     kept = Scenario(window_s=suite.window_s, windows=suite.windows, concurrency=16)
     pair = yield from take_turns(_bare(suite, kept), _plan(suite, kept, "at saturation"))
     found |= {"bare": pair.bare, "served": pair.served}
+    if suite.stop.is_set():
+        return found
     ramp = replace(kept, kind="ramp", concurrency=None, concurrencies=CONCURRENCIES)
     top_hz = pair.served.ceiling_hz  # of the same requests
     found["closed"] = yield from run(_plan(suite, ramp, "closed", top_hz))
+    if suite.stop.is_set():
+        return found
     most_hz = max(point.total.requests_hz for point in found["closed"].points)
     rates = tuple(round(load * most_hz, 1) for load in LOADS)
     for name, scenario in {
@@ -64,6 +71,7 @@ def _plan(suite: Suite, scenario: Scenario, name: str, top_hz: float | None = No
         command=suite.command,
         observed=Observed.server(suite.url, [suite.model]),
         ceiling_hz=top_hz,
+        machine=suite.machine,
         stop=suite.stop,
     )
 

@@ -1,7 +1,9 @@
 """The command `nonesuch-loadtest`."""
 
 import datetime
+import functools
 import json
+import math
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +18,7 @@ from nonesuch_loadtest.session import drawn, end, interruptible, planned, save, 
 
 if TYPE_CHECKING:
     from nonesuch_loadtest.crosscheck import Opinion
+    from nonesuch_loadtest.ratio import Ratio
     from nonesuch_loadtest.result import Result
     from nonesuch_loadtest.sweep import Choice
 
@@ -77,8 +80,8 @@ def run(*, model: str | None, out: Path | None, as_json: bool, **given: Any) -> 
 
     with interruptible() as stop:
         result = drawn(measure(planned(model, given, stop)))
-    save({"result": result}, out)
     show([result], as_json=as_json)
+    save({"result": result}, out)
     end([result])
 
 
@@ -119,10 +122,11 @@ def search(
     from nonesuch_loadtest.search import search as find
 
     with interruptible() as stop:
-        plan = planned(model, {**given, "concurrency": _CALLERS}, stop)
+        name = given["name"] or f"{model}, search"
+        plan = planned(model, {**given, "name": name, "concurrency": _CALLERS}, stop)
         result = drawn(find(plan, begin_hz=begin_hz, within=within))
-    save({"result": result}, out)
     show([result], as_json=as_json)
+    save({"result": result}, out)
     if not result.answer["rate_hz"]:
         click.get_current_context().exit(1)
 
@@ -136,7 +140,7 @@ def search(
     "--window-s", type=Parsed(seconds), default=20.0, metavar="SECONDS", help="Of each in a round."
 )
 @click.option("--rounds", type=click.IntRange(1), default=3, help="How often the two take turns.")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder for both results and report.")
+@click.option("--out", type=flags.FOLDER, help="Folder for both results and report.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def ratio(  # noqa: PLR0913 (one parameter an option)
     *,
@@ -164,15 +168,20 @@ def ratio(  # noqa: PLR0913 (one parameter an option)
         alone = {**words, "repository": repository, "format": "raw", "name": f"{model}, bare"}
         served = {**words, "concurrency": callers, "name": f"{model}, served"}
         found = drawn(take_turns(planned(model, alone, stop), planned(model, served, stop)))
+    for line in [json.dumps(found.to_dict())] if as_json else _medians(found):
+        click.echo(line)
     save({"bare": found.bare, "served": found.served}, out)
-    if as_json:
-        click.echo(json.dumps(found.to_dict()))
-        return
+
+
+def _medians(found: "Ratio") -> list[str]:
     (card,) = found.served.target.models
-    click.echo(f"{model} {card.width}x{card.height}, {card.engine} {card.precision}, medians:")
-    click.echo(f"  bare engine, batch {found.batch}: {found.bare_hz:.2f} images/s")
-    click.echo(f"  served as JPEG, {callers} callers: {found.served_hz:.2f} images/s")
-    click.echo(f"  ratio: {found.ratio:.3f}, {found.failures} failed requests")
+    callers = found.served.scenario.concurrency
+    return [
+        f"{card.name} {card.width}x{card.height}, {card.engine} {card.precision}, medians:",
+        f"  bare engine, batch {found.batch}: {found.bare_hz:.2f} images/s",
+        f"  served as JPEG, {callers} callers: {found.served_hz:.2f} images/s",
+        f"  ratio: {found.ratio:.3f}, {found.failures} failed requests",
+    ]
 
 
 @main.command()
@@ -190,6 +199,7 @@ def ratio(  # noqa: PLR0913 (one parameter an option)
     metavar="LIST",
     help="Requests under way at once.",
 )
+@flags.batch_flag
 @flags.time_flags
 @flags.server_flags
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a concurrency.")
@@ -205,23 +215,28 @@ def crosscheck(
       nonesuch-loadtest crosscheck portraits --perf-analyzer /opt/tritonclient/perf_analyzer
       nonesuch-loadtest crosscheck portraits --perf-analyzer ./perf_analyzer --window-s 20
     """
+    from nonesuch_loadtest import record
     from nonesuch_loadtest.crosscheck import Opinion
     from nonesuch_loadtest.crosscheck import crosscheck as ask
 
     words = {**given, "concurrency": 1, "processes": 1, "force": False, "name": model}
     if not as_json:
-        head = ("callers", "ours /s", "theirs /s", "differ", "p50 ms", "theirs", "p99 ms", "theirs")
-        click.echo("".join(f"{word:>10}" for word in head))
+        head = ("callers", "ours /s", "theirs", "p50 ms", "theirs", "p99 ms", "theirs", "differ")
+        click.echo("".join(f"{word:>9}" for word in head))
     with interruptible() as stop:
         for found in ask(planned(model, words, stop), perf_analyzer, concurrencies):
             if isinstance(found, Opinion):
-                click.echo(json.dumps(asdict(found)) if as_json else _row(found))
+                told = json.dumps(record.finite(record.dump(found))) if as_json else _row(found)
+                click.echo(told)
 
 
 def _row(found: "Opinion") -> str:
     spans_s = (found.ours_p50_s, found.theirs_p50_s, found.ours_p99_s, found.theirs_p99_s)
-    rates = f"{found.concurrency:>10}{found.ours_hz:>10.1f}{found.theirs_hz:>10.1f}"
-    return f"{rates}{found.difference:>10.1%}" + "".join(f"{s * 1e3:>10.1f}" for s in spans_s)
+    figures = (found.ours_hz, found.theirs_hz, *(1e3 * span_s for span_s in spans_s))
+    row = f"{found.concurrency:>9}" + "".join(f"{figure:>9.1f}" for figure in figures)
+    low, high = found.ratio.low - 1, found.ratio.high - 1
+    known = "" if math.isnan(low) else f" ({low:+.1%} … {high:+.1%})"
+    return f"{row}{found.ratio.value - 1:>+9.1%}{known}"
 
 
 @main.command()
@@ -233,7 +248,7 @@ def _row(found: "Opinion") -> str:
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=flags.FOLDER,
     default="loadtest/results",
     help="Folder, in which one is made that is named by machine and date.",
 )
@@ -279,7 +294,7 @@ def bench(*, model: str, repository: Path, url: str, window_s: float, out: Path)
 @click.option("--instances", type=Parsed(flags.counts), metavar="LIST", help=_NOW)
 @click.option(
     "--delays-us",
-    type=Parsed(flags.counts),
+    type=Parsed(functools.partial(flags.counts, least=0)),
     metavar="LIST",
     help="Microseconds for which a request waits for others.  [default: as it is now]",
 )
@@ -319,8 +334,8 @@ def sweep(*, model: str, write: bool, out: Path | None, as_json: bool, **given: 
     if not found:
         raise SetupError("none of these configurations can be served here")
     result = sweeping.joined(found)
-    save({"result": result}, out)
     show([result], as_json=as_json)
+    save({"result": result}, out)
     if not result.answer:
         click.get_current_context().exit(1)
     if write:
@@ -328,9 +343,10 @@ def sweep(*, model: str, write: bool, out: Path | None, as_json: bool, **given: 
 
 
 def _told(choice: "Choice", said: "Result | str") -> str:
-    words = ", ".join(f"{name} {value}" for name, value in asdict(choice).items())
+    from nonesuch_loadtest.words import setting
+
     rate = said if isinstance(said, str) else f"{said.points[0].total.rate_hz:.1f} images/s"
-    return f"{words}: {rate}"
+    return f"{setting(asdict(choice))}: {rate}"
 
 
 for command in (compare, report):

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from nonesuch.errors import InvalidRequest, SetupError
-from nonesuch_loadtest import point
+from nonesuch_loadtest import estimate, point
 from nonesuch_loadtest.crew import Crew
+from nonesuch_loadtest.estimate import Estimate
 from nonesuch_loadtest.progress import Progress
 from nonesuch_loadtest.result import Window
 from nonesuch_loadtest.run import Plan
@@ -33,15 +34,11 @@ class Opinion:
     concurrency: int
     ours_hz: float
     theirs_hz: float
+    ratio: Estimate  # of the throughputs, ours over theirs; the rounds tell how well it is known
     ours_p50_s: float
     theirs_p50_s: float
     ours_p99_s: float
     theirs_p99_s: float
-
-    @property
-    def difference(self) -> float:
-        """Of ours from theirs, as a share of their throughput."""
-        return self.ours_hz / self.theirs_hz - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,26 +62,42 @@ def crosscheck(
     spec = replace(plan.spec, everything=True)
     with Crew(spec, plan.scenario.requests, plan.processes) as crew:
         for concurrency in concurrencies:
-            scenario = replace(plan.scenario, concurrency=concurrency, windows=1)
-            ours: list[Window] = []
-            theirs: list[_Theirs] = []
-            for turn in range(plan.scenario.windows):
-                again = replace(scenario, seed=scenario.seed + turn)
-                going = point.measure(crew, again, plan.observed, {}, plan.stop)
-                ours.append((yield from going).total)
-                theirs.append(_run(program, spec.url, scenario))
-            yield _opinion(concurrency, ours, theirs)
+            asked = replace(plan, scenario=replace(plan.scenario, concurrency=concurrency))
+            rounds = yield from _rounds(asked, crew, program, spec.url)
+            if plan.stop.is_set():
+                return
+            yield _opinion(concurrency, rounds)
 
 
-def _opinion(concurrency: int, ours: list[Window], theirs: list[_Theirs]) -> Opinion:
-    both = Window.merged(ours)
+def _rounds(
+    plan: Plan, crew: Crew, program: Path, url: str
+) -> Generator[Progress, None, list[tuple[Window, _Theirs]]]:
+    """What both find in each round, until the user stops it."""
+    found: list[tuple[Window, _Theirs]] = []
+    for turn in range(plan.scenario.windows):
+        scenario = replace(plan.scenario, windows=1, seed=plan.scenario.seed + turn)
+        ours = yield from point.measure(crew, scenario, plan.observed, {}, plan.stop)
+        if plan.stop.is_set():
+            break
+        try:
+            found.append((ours.total, _run(program, url, scenario)))
+        except SetupError:  # Ctrl-C ends the program as well
+            if not plan.stop.is_set():
+                raise
+            break
+    return found
+
+
+def _opinion(concurrency: int, rounds: list[tuple[Window, _Theirs]]) -> Opinion:
+    ours, theirs = Window.merged(w for w, _ in rounds), [t for _, t in rounds]
     return Opinion(
         concurrency=concurrency,
-        ours_hz=both.requests_hz,
+        ours_hz=ours.requests_hz,
         theirs_hz=_mean([t.rate_hz for t in theirs]),
-        ours_p50_s=both.percentile(50),
+        ratio=estimate.mean([w.requests_hz / t.rate_hz for w, t in rounds]),
+        ours_p50_s=ours.percentile(50),
         theirs_p50_s=_mean([t.p50_s for t in theirs]),
-        ours_p99_s=both.percentile(99),
+        ours_p99_s=ours.percentile(99),
         theirs_p99_s=_mean([t.p99_s for t in theirs]),
     )
 

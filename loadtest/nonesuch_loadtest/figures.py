@@ -184,7 +184,9 @@ def _throughput(found: Sequence[_Curve], over: str, label: str) -> Plot:
 
 def split(readings: Sequence[Reading]) -> Iterator[Bars]:
     """Where a request's time goes, a bar for each point and model."""
-    found = [(r, model, parts) for r in readings for model, parts in r.parts.items() if parts]
+    # A burst is nearly all queue, beside which nothing else can be seen.
+    spread = [r for r in readings if r.result.scenario.kind != "offline"] or readings
+    found = [(r, model, parts) for r in spread for model, parts in r.parts.items() if parts]
     if not found:
         return
     used = [p for p in PARTS if any(parts[p] > 0 for _, _, parts in found)]

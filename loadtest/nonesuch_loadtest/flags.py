@@ -23,7 +23,8 @@ if TYPE_CHECKING:  # the extra need not be there for a look at the help
 C = TypeVar("C", bound=Callable[..., Any])
 Given = Mapping[str, Any]  # options by name; None where one was left out
 
-_OBJECTIVE = re.compile(r"p(?P<percentile>[\d.]+)<(?P<limit>[\d.]+)(?P<unit>ms|s)")
+_NUMBER = r"\d+(?:\.\d+)?"
+_OBJECTIVE = re.compile(rf"p(?P<percentile>{_NUMBER})<(?P<limit>{_NUMBER})(?P<unit>ms|s)")
 
 
 def objective(text: str) -> Objective:
@@ -50,24 +51,29 @@ def numbers(text: str) -> tuple[float, ...]:
         raise InvalidRequest(f"cannot read {text!r}, expected numbers as in 10,20,40") from None
 
 
-def counts(text: str) -> tuple[int, ...]:
+def counts(text: str, least: int = 1) -> tuple[int, ...]:
     """Read `1,4,16`; raises InvalidRequest for what is none.
 
     >>> counts("1,4,16")
     (1, 4, 16)
     """
-    if any(number != int(number) for number in numbers(text)):
-        raise InvalidRequest(f"cannot read {text!r}, expected whole numbers as in 1,4,16")
-    return tuple(int(number) for number in numbers(text))
+    parts = text.split(",")
+    if not all(part.isdecimal() and int(part) >= least for part in parts):
+        raise InvalidRequest(
+            f"cannot read {text!r}, expected whole numbers from {least} on, as in 1,4,16"
+        )
+    return tuple(int(part) for part in parts)
 
 
 def words(text: str) -> tuple[str, ...]:
-    """Read `fp32,bf16`.
+    """Read `fp32,bf16`; raises InvalidRequest where one is empty.
 
     >>> words("fp32,bf16")
     ('fp32', 'bf16')
     """
-    return tuple(text.split(","))
+    if not all(found := text.split(",")):
+        raise InvalidRequest(f"cannot read {text!r}, expected words as in fp32,bf16")
+    return tuple(found)
 
 
 def _together(*options: Callable[[C], C]) -> Callable[[C], C]:
@@ -76,10 +82,14 @@ def _together(*options: Callable[[C], C]) -> Callable[[C], C]:
 
 
 _span = functools.partial(click.option, type=Parsed(seconds), metavar="SECONDS")
-_path = click.Path(path_type=Path, exists=True)
+_path = click.Path(path_type=Path, exists=True, dir_okay=False)
+FOLDER = click.Path(path_type=Path, file_okay=False, writable=True)
 
+batch_flag = click.option(
+    "--batch", type=click.IntRange(1), help="Pictures in a request.  [default: 1]"
+)
 request_flags = _together(
-    click.option("--batch", type=click.IntRange(1), help="Pictures in a request.  [default: 1]"),
+    batch_flag,
     click.option(
         "--format",
         type=click.Choice(["jpeg", "png", "webp", "raw"]),
@@ -89,7 +99,12 @@ request_flags = _together(
     click.option("--psi", type=float, help="Truncation.  [default: the card's]"),
 )
 time_flags = _together(
-    _span("--warmup-s", help="Sent before the measured time, kept apart.  [default: 2]"),
+    click.option(
+        "--warmup-s",
+        type=click.FloatRange(0),
+        metavar="SECONDS",
+        help="Sent before the measured time, kept apart; 0 for none.  [default: 2]",
+    ),
     _span("--window-s", help="Length of each measured window.  [default: 10]"),
     click.option("--windows", type=click.IntRange(1), help="How many.  [default: 3]"),
     _span("--timeout-s", help="For each request.  [default: 60]"),
@@ -139,7 +154,7 @@ repository_flag = click.option(
 )
 name_flag = click.option("--name", help="What a report calls it.  [default: model and scenario]")
 out_flags = _together(
-    click.option("--out", type=click.Path(path_type=Path), help="Folder for result and report."),
+    click.option("--out", type=FOLDER, help="Folder for result and report."),
     click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object."),
 )
 server_flags = _together(
@@ -205,6 +220,9 @@ def target(given: Given, scenario: Scenario) -> "tuple[Spec, Observed]":
 
     Raises InvalidRequest where the target and the scenario do not fit together.
     """
+    import psutil
+
+    from nonesuch_loadtest import asking
     from nonesuch_loadtest.bare import Engine
     from nonesuch_loadtest.point import NOBODY, Observed
     from nonesuch_loadtest.served import Served
@@ -213,9 +231,15 @@ def target(given: Given, scenario: Scenario) -> "tuple[Spec, Observed]":
     if repository := given.get("repository"):
         if len(models) > 1:
             raise InvalidRequest(f"one engine runs one model, the scenario has {len(models)}")
-        if checkpoint := given.get("checkpoint"):
-            return Engine.eager(repository, models[0], checkpoint), NOBODY
-        return Engine.find(repository, models[0]), NOBODY
+        checkpoint = given.get("checkpoint")
+        found = (
+            Engine.eager(repository, models[0], checkpoint)
+            if checkpoint
+            else Engine.find(repository, models[0])
+        )
+        for request in scenario.requests:  # nobody else says what the model cannot do
+            asking.ask(request, 0, {models[0]: found.card})
+        return found, NOBODY
     if given.get("checkpoint"):
         raise InvalidRequest("a checkpoint alone has no card, give the --repository of its model")
     served = Served.find(
@@ -225,7 +249,9 @@ def target(given: Given, scenario: Scenario) -> "tuple[Spec, Observed]":
         style=given["style"],
         http_url=given["http_url"],
     )
-    return served, Observed.server(given["url"], models, given["server_pid"])
+    if (pid := given["server_pid"]) is not None and not psutil.pid_exists(pid):
+        raise InvalidRequest(f"server_pid is {pid}, but no such process runs on this machine")
+    return served, Observed.server(given["url"], models, pid)
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -249,7 +275,7 @@ def _named(scenario: Scenario, model: str | None) -> Scenario:
 
 def command_line() -> str:
     """What was typed, to be typed again."""
-    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    return shlex.join(["nonesuch-loadtest", *sys.argv[1:]])
 
 
 # What `sweep` hands on to `run`.

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from nonesuch_loadtest.progress import Progress
-from nonesuch_loadtest.words import NONE, ms, number
+from nonesuch_loadtest.words import NONE, ms, number, setting
 
 _STEPS = " ▁▂▃▄▅▆▇█"
 _SECONDS = 24  # of the small curve
@@ -46,7 +46,7 @@ class LiveTable:
 
     def show(self, progress: Progress) -> None:
         """Draw the news of a run."""
-        name = "ceiling" if progress.phase == "ceiling" else _setting(progress)
+        name = "ceiling" if progress.phase == "ceiling" else setting(progress.setting)
         _, past = self._rows.get(name, (progress, deque(maxlen=_SECONDS)))
         past.append(progress.images_hz)
         self._rows[name] = (progress, past)
@@ -71,10 +71,6 @@ class LiveTable:
                 NONE if progress.max_s is None else ms(progress.max_s),
             )
         return table
-
-
-def _setting(progress: Progress) -> str:
-    return ", ".join(f"{name} {value}" for name, value in progress.setting.items())
 
 
 def _bar(progress: Progress) -> ProgressBar | Text:

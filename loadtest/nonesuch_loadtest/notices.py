@@ -24,7 +24,13 @@ def notices(readings: Sequence[Reading]) -> list[Notice]:
         for notice in _of_point(r)
     ]
     results = {r.run: r.result for r in readings}
-    said += [*_unsteady(readings), *_unmeasured(results), *_busy(results), *_too_few(readings)]
+    said += [
+        *_late(readings),
+        *_unsteady(readings),
+        *_unmeasured(results),
+        *_busy(results),
+        *_too_few(readings),
+    ]
     return sorted(said, key=lambda notice: ("bad", "warn", "note").index(notice.kind))
 
 
@@ -70,24 +76,38 @@ def _ceiling(reading: Reading) -> Iterator[Notice]:
 
 
 def _pace(reading: Reading) -> Iterator[Notice]:
-    """Whether server and driver kept up with the schedule, and the windows agree."""
+    """Whether the server kept up with the schedule."""
     answered = reading.requests_rate.value
-    paced = reading.rate_hz is not None or reading.result.scenario.kind == "replay"
-    if paced and answered < _BEHIND * reading.offered_hz:
+    if _paced(reading) and answered < _BEHIND * reading.offered_hz:
         yield _warn(
             f"The server did not keep up: {number(reading.offered_hz)} requests/s were due, "
             f"{number(answered)} were answered; such latencies grow with the length of the run.",
         )
-    middle, late = reading.total.latency.percentile(50), reading.total.delay.percentile(99)
-    if reading.total.latency and reading.total.delay and late > _LATE * middle:
+
+
+def _paced(reading: Reading) -> bool:
+    """Whether the schedule says when requests are sent, not the server."""
+    return reading.rate_hz is not None or reading.result.scenario.kind == "replay"
+
+
+def _late(readings: Sequence[Reading]) -> Iterator[Notice]:
+    late: dict[str, str] = {}
+    for reading in readings:
+        middle, delay = reading.total.latency.percentile(50), reading.total.delay.percentile(99)
+        if delay > _LATE * middle:
+            late[reading.name] = (
+                f"{ms(delay)} ms at p99, beside a median latency of {ms(middle)} ms"
+            )
+    if late:
         yield _warn(
-            f"The driver sent late: {ms(late)} ms at p99, beside a median latency of "
-            f"{ms(middle)} ms; the latencies contain it.",
+            f"The driver sent late: {_listed(late, readings)}; the latencies contain it.",
         )
 
 
 def _unsteady(readings: Sequence[Reading]) -> Iterator[Notice]:
-    spreads = {r.name: r.rate.spread for r in readings if math.isfinite(r.rate.spread)}
+    # Of a paced run it is the schedule's own, which is random.
+    free = [r for r in readings if math.isfinite(r.rate.spread) and not _paced(r)]
+    spreads = {r.name: r.rate.spread for r in free}
     wide = {name: f"± {percent(s)}" for name, s in spreads.items() if s > _UNSTEADY}
     if wide:
         yield _warn(

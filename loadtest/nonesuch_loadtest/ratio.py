@@ -1,7 +1,7 @@
 """How much of the bare engine's speed does the server keep? Both in turn, on one machine."""
 
 import statistics
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,7 +10,7 @@ from nonesuch_loadtest.crew import Crew
 from nonesuch_loadtest.point import NOBODY, Going
 from nonesuch_loadtest.progress import Progress
 from nonesuch_loadtest.result import Point, Result, Window
-from nonesuch_loadtest.run import Beginning, Plan, ceiling, finished
+from nonesuch_loadtest.run import Beginning, Plan, Stopped, ceiling, finished
 from nonesuch_loadtest.scenario import Scenario
 
 BATCHES = (1, 2, 4, 8)  # the bare engine runs with the fastest of these
@@ -58,28 +58,29 @@ def take_turns(bare: Plan, served: Plan) -> Generator[Progress, None, Ratio]:
     """Alternate windows of two closed runs, as many as the served one's scenario has.
 
     Each begins with its warm-up, because the other has cooled what it left. The bare engine's
-    batch is that of `BATCHES` with which it is fastest here.
+    batch is that of `BATCHES` with which it is fastest here. A round that the user cuts short is
+    left out; raises Stopped where that leaves none.
     """
-    beginning = Beginning()
+    beginning = Beginning.of(served)
     about = bare.spec.about(), served.spec.about()
     tops = (yield from ceiling(bare)), (yield from ceiling(served))
     batches = tuple(replace(bare.scenario.requests[0], batch=batch) for batch in BATCHES)
     asked = served.scenario.requests
     with Crew(bare.spec, batches, 1) as alone, Crew(served.spec, asked, 1) as loaded:
         bare = yield from _fastest(bare, alone)
-        found: tuple[list[Point], list[Point]] = ([], [])
+        rounds: list[tuple[Point, Point]] = []
         for turn in range(served.scenario.windows):
-            if served.stop.is_set():
+            both = (yield from _turn(alone, bare, turn)), (yield from _turn(loaded, served, turn))
+            if any(found.ended for found in both):
                 break
-            found[0].append((yield from _turn(alone, bare, turn)))
-            found[1].append((yield from _turn(loaded, served, turn)))
+            rounds.append(both)
+    if not rounds:
+        raise Stopped("stopped before both had had their first turn")
+    ended = "stopped by the user" if len(rounds) < served.scenario.windows else ""
+    ours, its = (replace(_joined(points), ended=ended) for points in zip(*rounds, strict=True))
     return Ratio(
-        bare=finished(
-            bare, (_joined(found[0]),), beginning=beginning, about=about[0], ceiling_hz=tops[0]
-        ),
-        served=finished(
-            served, (_joined(found[1]),), beginning=beginning, about=about[1], ceiling_hz=tops[1]
-        ),
+        bare=finished(bare, (ours,), beginning=beginning, about=about[0], ceiling_hz=tops[0]),
+        served=finished(served, (its,), beginning=beginning, about=about[1], ceiling_hz=tops[1]),
     )
 
 
@@ -105,7 +106,7 @@ def _batched(scenario: Scenario, batch: int) -> Scenario:
     return replace(scenario, requests=(replace(scenario.requests[0], batch=batch),))
 
 
-def _joined(points: list[Point]) -> Point:
+def _joined(points: Sequence[Point]) -> Point:
     """The windows of several points as those of one, a row in time."""
     length_s = points[0].windows[0].length_s
     shift = [i * length_s for i in range(len(points))]
@@ -121,5 +122,4 @@ def _joined(points: list[Point]) -> Point:
         resources=tuple(
             replace(r, at_s=r.at_s + s) for p, s in timed for r in p.resources if r.at_s >= 0
         ),
-        ended=next((p.ended for p in points if p.ended), ""),
     )

@@ -2,15 +2,15 @@
 
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from nonesuch_loadtest import estimate
 from nonesuch_loadtest.estimate import Estimate
 from nonesuch_loadtest.result import Point, Resource, Result, Window
 from nonesuch_loadtest.scenario import Scenario
+from nonesuch_loadtest.words import setting
 
 PERCENTS = (50.0, 90.0, 95.0, 99.0, 99.9)
 PARTS = ("client", "network", "queue", "sampler", "generator", "encoder", "other")
@@ -168,28 +168,21 @@ def readings(results: Sequence[Result]) -> list[Reading]:
     return found
 
 
-def setting(values: Mapping[str, Any]) -> str:
-    """What sets a point apart from the others of its result, in words."""
-    return ", ".join(_words(name, value) for name, value in values.items())
-
-
 def scenario_words(scenario: Scenario) -> str:
     """The scenario in one line."""
     of_kind = {
         "server": f"{scenario.rate_hz} requests/s, Poisson arrivals",
-        "closed": f"{scenario.concurrency} requests under way",
-        "offline": f"bursts of {scenario.count} requests",
-        "ramp": f"{len(scenario.rates_hz or scenario.concurrencies)} steps",
+        "closed": _several(scenario.concurrency or 0, "request") + " under way",
+        "offline": f"bursts of {_several(scenario.count or 0, 'request')}",
+        "ramp": _several(len(scenario.rates_hz or scenario.concurrencies), "step"),
         "replay": f"{scenario.log}, {scenario.speed:g} times its speed",
         "single-stream": "one request after the other",
     }
     return f"{scenario.kind}: {of_kind[scenario.kind]}"
 
 
-def _words(name: str, value: object) -> str:
-    if name == "rate_hz":
-        return f"{value:g} requests/s" if isinstance(value, float | int) else str(value)
-    return f"{name.replace('_', ' ')} {value}"
+def _several(count: int, word: str) -> str:
+    return f"{count} {word}{'s' * (count != 1)}"
 
 
 def _names(results: Sequence[Result]) -> list[str]:

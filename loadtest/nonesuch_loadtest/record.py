@@ -1,5 +1,6 @@
 """Frozen data classes as JSON or TOML values and back; what does not fit is refused."""
 
+import math
 import types
 from dataclasses import fields, is_dataclass
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -21,6 +22,15 @@ def dump(value: Any) -> Any:
     if isinstance(value, dict):
         return {str(key): dump(inner) for key, inner in value.items()}
     return value
+
+
+def finite(value: Any) -> Any:
+    """What `dump` gave for JSON, which has no number for what is not finite: null."""
+    if isinstance(value, dict):
+        return {key: finite(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def load(kind: type[T], raw: Any, where: str = "") -> T:

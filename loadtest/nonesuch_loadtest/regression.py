@@ -46,7 +46,7 @@ class Judgement:
     def to_dict(self) -> dict[str, Any]:
         """For JSON: what is not finite is null."""
         plain = record.dump(self)
-        return {**_finite(plain), "worse": len(self.worse)}
+        return {**record.finite(plain), "worse": len(self.worse)}
 
 
 def judge(a: Result, b: Result, regression: float) -> Judgement:
@@ -135,14 +135,6 @@ def _verdict(ratio: Estimate, regression: float, *, more_is_better: bool) -> Ver
     if math.isnan(ratio.value):
         return "unclear"
     return "better" if better else "same"
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_finite(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def differences(a: Result, b: Result) -> list[tuple[str, str, str]]:

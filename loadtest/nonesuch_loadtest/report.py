@@ -8,11 +8,11 @@ from nonesuch_loadtest.document import Report, Section, Tile
 from nonesuch_loadtest.estimate import Estimate
 from nonesuch_loadtest.notices import notices
 from nonesuch_loadtest.plot import Bars, Plot
-from nonesuch_loadtest.reading import Reading, readings, scenario_words, setting
+from nonesuch_loadtest.reading import Reading, readings, scenario_words
 from nonesuch_loadtest.result import Model, Result
 from nonesuch_loadtest.scenario import Objective
 from nonesuch_loadtest.timeline import timeline
-from nonesuch_loadtest.words import ms, number, percent, span
+from nonesuch_loadtest.words import ms, number, percent, setting, span
 
 _FOOTER = (
     "Latency counts from the moment when a request was due, not from when it was sent, and every "

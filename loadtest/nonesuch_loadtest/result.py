@@ -13,20 +13,25 @@ Times are seconds, on a monotonic clock from the beginning of the point's measur
 
 import json
 import math
-import tempfile
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from nonesuch import images
 from nonesuch.card import Card
-from nonesuch.errors import InvalidRequest, OutputError
+from nonesuch.errors import InvalidRequest
 from nonesuch_loadtest import record
 from nonesuch_loadtest.histogram import Histogram
 from nonesuch_loadtest.scenario import Scenario
 
 FORMAT = 1  # grows when an older reader would misread a file
 MARGIN = 5.0  # a run nearer to the driver's ceiling measures the driver
+
+# Of a Window: what adds up over its requests, and its histograms.
+COUNTED = ("answered", "images", "bytes", "good_images")
+TIMED = ("latency", "failed", "delay", "client")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,23 +93,15 @@ class Window:
     def merged(cls, parts: "Iterable[Window]") -> "Window":
         """Several as one, in any order; its length is the sum of theirs."""
         parts = tuple(parts)
-        errors: dict[str, int] = {}
+        errors: Counter[str] = Counter()
         for part in parts:
-            for kind, count in part.errors.items():
-                errors[kind] = errors.get(kind, 0) + count
-        return cls(
-            start_s=min((part.start_s for part in parts), default=0.0),
-            length_s=sum(part.length_s for part in parts),
-            answered=sum(part.answered for part in parts),
-            images=sum(part.images for part in parts),
-            bytes=sum(part.bytes for part in parts),
-            good_images=sum(part.good_images for part in parts),
-            errors=errors,
-            latency=Histogram.merged(part.latency for part in parts),
-            failed=Histogram.merged(part.failed for part in parts),
-            delay=Histogram.merged(part.delay for part in parts),
-            client=Histogram.merged(part.client for part in parts),
-        )
+            errors.update(part.errors)
+        found: dict[str, Any] = {
+            name: sum(getattr(part, name) for part in parts) for name in ("length_s", *COUNTED)
+        }
+        found |= {name: Histogram.merged(getattr(part, name) for part in parts) for name in TIMED}
+        start_s = min((part.start_s for part in parts), default=0.0)
+        return cls(start_s=start_s, errors=dict(errors), **found)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -264,16 +261,7 @@ class Result:
 def write(result: Result, path: Path) -> None:
     """Write a result, aside first; raises OutputError where that fails."""
     text = json.dumps(record.dump(result), indent=1, ensure_ascii=False) + "\n"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=path.parent, prefix=".result-", delete=False
-        ) as aside:
-            aside.write(text)
-        Path(aside.name).chmod(0o644)
-        Path(aside.name).replace(path)
-    except OSError as exc:
-        raise OutputError(f"cannot write {path}: {exc.strerror or exc}") from exc
+    images.save(path, text.encode())
 
 
 def read(path: Path) -> Result:

@@ -24,6 +24,10 @@ class TooNear(NonesuchError):
     """Raised for a run whose figures would be the driver's own."""
 
 
+class Stopped(NonesuchError):
+    """Raised where the user stopped a measurement before it had anything to tell."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
     """A run, as a command line says it."""
@@ -37,6 +41,7 @@ class Plan:
     ceiling_hz: float | None = None  # of the same driver, requests and machine; None = measured
     force: bool = False  # measure even near the driver's ceiling
     null: bool = False  # the run is the measurement of the driver
+    machine: Hardware | None = None  # as it was before other runs of ours; None = as it is
     stop: Event = field(default_factory=Event)  # set to see what there is
 
 
@@ -48,8 +53,13 @@ def _now() -> str:
 class Beginning:
     """What is noted before a run puts load on the machine."""
 
-    started: str = field(default_factory=_now)
-    machine: Hardware = field(default_factory=hardware.hardware)
+    started: str
+    machine: Hardware
+
+    @classmethod
+    def of(cls, plan: Plan) -> "Beginning":
+        """Now."""
+        return cls(started=_now(), machine=plan.machine or hardware.hardware())
 
 
 def run(plan: Plan) -> Generator[Progress, None, Result]:
@@ -57,7 +67,7 @@ def run(plan: Plan) -> Generator[Progress, None, Result]:
 
     Raises TooNear where the driver itself would be measured, unless forced.
     """
-    beginning = Beginning()
+    beginning = Beginning.of(plan)
     with _target(plan) as spec:
         about = spec.about()
         top_hz = None if plan.null else (yield from ceiling(plan))

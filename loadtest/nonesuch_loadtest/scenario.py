@@ -122,7 +122,7 @@ class Scenario:
 
     def _check_needs(self) -> None:
         """Raise unless exactly the fields are given that this kind needs."""
-        given = {name for name in _ALL if getattr(self, name)}
+        given = {name for name in _ALL if getattr(self, name) not in {None, ()}}
         for needed in _NEEDS[self.kind]:
             if given == needed:
                 return

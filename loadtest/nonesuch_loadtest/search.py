@@ -9,7 +9,7 @@ from nonesuch_loadtest import point
 from nonesuch_loadtest.crew import Crew
 from nonesuch_loadtest.progress import Progress
 from nonesuch_loadtest.result import Point, Result
-from nonesuch_loadtest.run import Beginning, Plan, ceiling, finished
+from nonesuch_loadtest.run import Beginning, Plan, Stopped, ceiling, finished
 from nonesuch_loadtest.scenario import Objective
 
 _MOST_STEPS = 12
@@ -39,7 +39,7 @@ def search(
     objective = plan.scenario.objective
     if objective is None:
         raise InvalidRequest("a search needs an objective, as p99<200ms")
-    beginning, about = Beginning(), plan.spec.about()
+    beginning, about = Beginning.of(plan), plan.spec.about()
     top_hz = yield from ceiling(plan)
     with Crew(plan.spec, plan.scenario.requests, plan.processes) as crew:
         rate_hz = begin_hz or (yield from _capacity(plan, crew))
@@ -48,7 +48,7 @@ def search(
     points = sorted(rates.points, key=lambda p: p.setting["rate_hz"])
     tried = tuple(p.setting["rate_hz"] for p in points)
     if not tried:
-        raise InvalidRequest("the search was stopped before it had measured a rate")
+        raise Stopped("stopped before a rate was measured")
     ramp = replace(plan.scenario, kind="ramp", concurrency=None, rates_hz=tried)
     result = finished(
         replace(plan, scenario=ramp),

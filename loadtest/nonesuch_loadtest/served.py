@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from nonesuch import Client
+from nonesuch.options import Connection
 from nonesuch_loadtest import asking, null, rest, result, triton
 from nonesuch_loadtest.asking import NULL_SEED, Cards
 from nonesuch_loadtest.channel import Grpc
@@ -43,6 +44,8 @@ class Served:
         http_url: str = "",
     ) -> "Served":
         """Ask a server for the cards; raises ModelNotFound with the names that there are."""
+        if transport == "http":
+            Connection(url=http_url)  # which checks it
         with Client(url) as client:
             cards = {model: client.info(model) for model in dict.fromkeys(models)}
         return cls(url=url, cards=cards, transport=transport, style=style, http_url=http_url)

@@ -103,12 +103,13 @@ def show(results: "Sequence[Result]", *, as_json: bool) -> None:
 
 
 def end(results: "Iterable[Result]") -> None:
-    """Leave with 1 where requests failed or an objective was missed."""
+    """Leave with 1 where requests failed, none was measured, or an objective was missed."""
     for result in results:
         objective = result.scenario.objective
         totals = [point.total for point in result.points if point.windows]
         missed = objective and any(
             not total.percentile(objective.percentile) <= objective.limit_s for total in totals
         )
-        if missed or any(total.failures for total in totals):
+        answered = any(total.latency for total in totals)
+        if missed or not answered or any(total.failures for total in totals):
             click.get_current_context().exit(1)

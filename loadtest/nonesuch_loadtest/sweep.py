@@ -19,6 +19,7 @@ from typing import Any
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
+from nonesuch import images
 from nonesuch.card import Card
 from nonesuch.contract import CARD
 from nonesuch.errors import InvalidRequest, NonesuchError, SetupError
@@ -237,10 +238,4 @@ def _read(path: Path) -> Any:
 
 
 def _write(config: Any, path: Path) -> None:
-    text = text_format.MessageToString(config, as_utf8=True)
-    with tempfile.NamedTemporaryFile(
-        "w", encoding="utf-8", dir=path.parent, prefix=".config-", delete=False
-    ) as aside:
-        aside.write(text)
-    Path(aside.name).chmod(0o644)
-    Path(aside.name).replace(path)
+    images.save(path, text_format.MessageToString(config, as_utf8=True).encode())

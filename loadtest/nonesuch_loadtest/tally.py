@@ -2,10 +2,10 @@
 
 from bisect import bisect_right
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from nonesuch_loadtest.histogram import Histogram
-from nonesuch_loadtest.result import Tick, Window
+from nonesuch_loadtest.result import COUNTED, TIMED, Tick, Window
 
 _TICKS = 240  # at most; then two become one
 _TICK_NS = 500_000_000
@@ -27,7 +27,7 @@ class Sample:
 
 @dataclass(slots=True)
 class _Counts:
-    """A window that is being filled."""
+    """A Window that is being filled, by the names of its fields."""
 
     answered: float = 0.0
     images: float = 0.0
@@ -54,26 +54,18 @@ class _Counts:
         self.good_images += share * sample.images * good
 
     def add(self, other: "_Counts") -> None:
-        for name in ("answered", "images", "bytes", "good_images"):
+        for name in COUNTED:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for kind, count in other.errors.items():
             self.errors[kind] = self.errors.get(kind, 0) + count
-        for name in ("latency", "failed", "delay", "client"):
+        for name in TIMED:
             getattr(self, name).merge(getattr(other, name))
 
     def window(self, start_ns: int, end_ns: int) -> Window:
         return Window(
             start_s=start_ns / 1e9,
             length_s=max(0, end_ns - start_ns) / 1e9,
-            answered=self.answered,
-            images=self.images,
-            bytes=self.bytes,
-            good_images=self.good_images,
-            errors=self.errors,
-            latency=self.latency,
-            failed=self.failed,
-            delay=self.delay,
-            client=self.client,
+            **{field.name: getattr(self, field.name) for field in fields(self)},
         )
 
 

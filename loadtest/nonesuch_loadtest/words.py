@@ -1,7 +1,8 @@
 """Figures as a report writes them: three digits that mean something, and an interval."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from nonesuch_loadtest.estimate import Estimate
 
@@ -49,3 +50,18 @@ def interval(found: Estimate, text: Callable[[float], str] = number) -> str:
 def share_span(found: Estimate) -> str:
     """The interval of a share, or of the difference of two."""
     return f"{100 * found.low:.2f} … {100 * found.high:.2f} %"
+
+
+def setting(values: Mapping[str, Any]) -> str:
+    """What sets a point apart from the others of its result.
+
+    >>> setting({"rate_hz": 20.0, "max_batch": 8})
+    '20 requests/s, max batch 8'
+    """
+    return ", ".join(_setting(name, value) for name, value in values.items())
+
+
+def _setting(name: str, value: object) -> str:
+    if name == "rate_hz":
+        return f"{value:g} requests/s" if isinstance(value, float | int) else str(value)
+    return f"{name.replace('_', ' ')} {value}"

@@ -99,8 +99,8 @@ def run(  # noqa: PLR0913 - an argument for each option
     """Serve until Ctrl-C or SIGTERM.
 
     The requests at hand are still finished. A model whose process dies is loaded again. With a
-    COMMAND behind `--`, serve only while it runs; it finds the server's gRPC address in
-    NONESUCH_URL, and its exit status becomes ours.
+    COMMAND behind `--`, serve only while it runs; it finds the server's addresses in NONESUCH_URL
+    (gRPC) and NONESUCH_HTTP_URL, and its exit status becomes ours.
 
     \b
     Examples:
@@ -237,9 +237,9 @@ def _heal(watch: Watch) -> None:
 
 
 def _run_beside(command: Sequence[str], server: Embedded) -> int:
-    environment = {**os.environ, "NONESUCH_URL": server.listen.grpc}
+    addresses = {"NONESUCH_URL": server.listen.grpc, "NONESUCH_HTTP_URL": server.listen.http}
     try:
-        process = subprocess.Popen(command, env=environment)
+        process = subprocess.Popen(command, env={**os.environ, **addresses})
     except OSError as exc:
         raise SetupError(f"cannot run {command[0]}: {exc.strerror}; look at its path") from exc
     try:

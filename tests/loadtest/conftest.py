@@ -22,6 +22,7 @@ ANYWHERE = Listen(grpc_port=0, http_port=0, metrics_port=0)
 CEILING_HZ = 1000.0  # of the driver, as far as these tests are concerned
 BASE_S = 1.0  # of all while nothing else holds them; long, so that a busy machine adds little
 QUICK = 0.2  # of that takes `quick`
+SERIAL_S = 0.05  # of `serial`
 
 # Answers come from threads, so that any number of requests sleep at once.
 _MODEL = """
@@ -141,13 +142,13 @@ def _card(name: str) -> Card:
 def timed_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`sleeper` and `quick`, `staller` (0.8 s in each 2 s), `slow_staller` (2 s in each 10 s).
 
-    And `serial`, 0.05 s for one request after the other; `light`, 0.01 s.
+    And `serial`, SERIAL_S for one request after the other; `light`, 0.01 s.
     """
     folder = tmp_path_factory.mktemp("timed") / "model_repository"
     write_timed(folder, "sleeper", "sleeper", "SCALE = 1.0\n")
     write_timed(folder, "quick", "sleeper", f"SCALE = {QUICK}\n")
     write_timed(folder, "staller", "staller", "PERIOD, STALL = 2.0, 0.8\n")
-    write_timed(folder, "serial", "serial", "SERVICE = 0.05\n", serial=True)
+    write_timed(folder, "serial", "serial", f"SERVICE = {SERIAL_S}\n", serial=True)
     write_timed(folder, "light", "serial", "SERVICE = 0.01\n", serial=True)
     write_timed(folder, "slow_staller", "staller", "PERIOD, STALL = 10.0, 2.0\n")
     return folder

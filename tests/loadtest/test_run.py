@@ -160,7 +160,14 @@ def test_the_command_prints_one_object_and_writes_it(served: ServedGolden, tmp_p
         pytest.param("search faces", 2, "Missing option '--objective'", id="objective"),
         pytest.param("run faces --objective fast", 2, "as in 'p99<200ms'", id="objective's form"),
         pytest.param("run faces --checkpoint README.md", 2, "give the --repository", id="card"),
-        pytest.param("run faces --warmup-s nan", 2, "nan is no span of time", id="span"),
+        pytest.param("run faces --objective p9.9.9<1s", 2, "as in 'p99<200ms'", id="number"),
+        pytest.param("run faces --window-s nan", 2, "nan is no span of time", id="span"),
+        pytest.param("run faces --warmup-s nan", 2, "warmup_s is nan", id="warm-up"),
+        pytest.param("run faces --concurrency 0", 2, "concurrency is 0, expected at", id="none"),
+        pytest.param("run faces --concurrencies inf", 2, "expected whole numbers", id="endless"),
+        pytest.param("sweep faces --instances 0", 2, "from 1 on, as in 1,4,16", id="instances"),
+        pytest.param("run faces --out README.md", 2, "'README.md' is a file", id="folder"),
+        pytest.param("run faces --transport http --http-url x", 2, "expected HOST:PORT", id="url"),
     ],
 )
 def test_what_cannot_be_measured_is_refused(words: str, status: int, said: str) -> None:
