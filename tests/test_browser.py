@@ -16,6 +16,7 @@ from tests.client.browse import Web, web
 from tests.client.peer import Peer, card
 from tests.conftest import ServedGolden
 
+IN_FLIGHT = 4  # of `nonesuch web`, unless told otherwise
 SCREENS = Path(__file__).parents[1] / "build" / "screens"
 # Whatever looks further than this machine stays off.
 _ARGS = [
@@ -274,10 +275,13 @@ def test_the_first_picture_waits_for_little_but_the_server(page: Page) -> None:
         for _ in range(5):
             visit(page, f"{running.url}/")
             waits.append(page.evaluate(_FIRST))
+        page.reload()
+        eventually(page, lambda: marks(page, "shown") > 0)
 
     assert {by for _, by in waits} == {"img"}  # the page itself, before any script
     assert min(ms for ms, _ in waits) < 300  # the best: what else this machine does is not ours
-    assert len(peer.requests) == 5
+    assert len(peer.requests) == 6  # one a visit, and one for the reload: of another seed
+    assert len({seed for (seed,) in peer.seeds}) == 6
 
 
 def test_a_slider_that_is_dragged_leaves_no_work_behind(page: Page) -> None:
@@ -289,3 +293,30 @@ def test_a_slider_that_is_dragged_leaves_no_work_behind(page: Page) -> None:
 
         assert running.answers(499) > 10
         assert len(peer.requests) < 25
+
+
+def test_a_matrix_that_is_left_is_drawn_no_further(page: Page) -> None:
+    with Peer() as peer, web(peer.url) as running:
+        visit(page, f"{running.url}/studio?seed=5", "drawn")
+        peer.faults.delay_s = lambda _: 0.5
+        page.get_by_role("tab", name="Mix matrix").click()
+        peer.asked(requests=1 + IN_FLIGHT)
+        drawn(page, "drawn", page.get_by_role("tab", name="Picture").click)
+
+        assert running.answers(499) > 0
+        # Those under way, and as many at most until leaving was seen; not the eleven of the matrix.
+        assert len(peer.requests) <= 1 + 2 * IN_FLIGHT
+
+
+def test_a_film_is_drawn_on_behind_another_tab_but_not_for_another_model(page: Page) -> None:
+    with Peer(card("dots"), card("spots")) as peer, web(peer.url) as running:
+        visit(page, f"{running.url}/studio?seed=5", "drawn")
+        peer.faults.delay_s = lambda _: 0.5
+        page.get_by_role("tab", name="Morph").click()
+        page.get_by_role("button", name="Draw the film").click()
+        peer.asked(requests=2)
+        drawn(page, "drawn", page.get_by_role("tab", name="Picture").click)
+
+        assert running.answers(499, "film") == 0
+        page.get_by_label("Model").select_option("spots")
+        eventually(page, lambda: running.answers(499, "film") == 1)

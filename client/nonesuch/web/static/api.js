@@ -75,10 +75,13 @@ export async function blob(path, options) {
   return URL.createObjectURL(await (await ask(path, options)).blob());
 }
 
-/** Run one thing at a time: each call cancels the one before, and cancelled ones end in silence. */
+/**
+ * Run one thing at a time: each call cancels the one before, `stop` the last one. What is cancelled
+ * ends in silence.
+ */
 export function latest(work) {
   let controller = new AbortController();
-  return async (...words) => {
+  const run = async (...words) => {
     controller.abort();
     controller = new AbortController();
     try {
@@ -87,6 +90,8 @@ export function latest(work) {
       if (error.name !== "AbortError") throw error;
     }
   };
+  run.stop = () => controller.abort();
+  return run;
 }
 
 /** Show a picture in an <img> when it is whole, and forget the one before. */

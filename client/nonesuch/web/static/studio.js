@@ -59,6 +59,9 @@ function select(tab) {
     each.tabIndex = each === tab ? 0 : -1;
     $(each.getAttribute("aria-controls")).hidden = each !== tab;
   }
+  // What is not in view is drawn when it is again; a film, which was asked for by a button, goes on.
+  if (shown() !== "picture") views.picture.stop();
+  if (shown() !== "matrix") views.matrix.stop();
   draw();
 }
 
@@ -81,6 +84,7 @@ function fit() {
 }
 
 async function open(name, settings) {
+  views.noFilm();
   card = await views.card(name);
   build(panel, card);
   fit();

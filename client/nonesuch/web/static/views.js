@@ -83,6 +83,13 @@ export const film = latest(async (signal, card, asked) => {
   performance.mark("filmed");
 });
 
+/** Forget the film: there is another model. */
+export function noFilm() {
+  film.stop();
+  $("video").hidden = $("moving").hidden = true;
+  $("filmed").textContent = "A film takes a while: all its frames are drawn for you.";
+}
+
 async function play(player, url, alt) {
   if (player.src) URL.revokeObjectURL(player.src);
   player.src = url;
