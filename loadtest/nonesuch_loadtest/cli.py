@@ -136,6 +136,7 @@ def search(
 @flags.repository_flag
 @flags.server_flags
 @click.option("--callers", type=click.IntRange(1), default=16, help="Requests under way at once.")
+@flags.batch_flag
 @click.option(
     "--window-s", type=Parsed(seconds), default=20.0, metavar="SECONDS", help="Of each in a round."
 )
@@ -147,6 +148,7 @@ def ratio(  # noqa: PLR0913 (one parameter an option)
     model: str,
     repository: Path,
     callers: int,
+    batch: int | None,
     window_s: float,
     rounds: int,
     out: Path | None,
@@ -166,7 +168,7 @@ def ratio(  # noqa: PLR0913 (one parameter an option)
     words = {**given, **asked, "processes": 1, "force": False}
     with interruptible() as stop:
         alone = {**words, "repository": repository, "format": "raw", "name": f"{model}, bare"}
-        served = {**words, "concurrency": callers, "name": f"{model}, served"}
+        served = {**words, "concurrency": callers, "batch": batch, "name": f"{model}, served"}
         found = drawn(take_turns(planned(model, alone, stop), planned(model, served, stop)))
     for line in [json.dumps(found.to_dict())] if as_json else _medians(found):
         click.echo(line)
@@ -175,11 +177,12 @@ def ratio(  # noqa: PLR0913 (one parameter an option)
 
 def _medians(found: "Ratio") -> list[str]:
     (card,) = found.served.target.models
-    callers = found.served.scenario.concurrency
+    asked = found.served.scenario
+    pictures = f" for {asked.requests[0].batch} pictures each" * (asked.requests[0].batch > 1)
     return [
         f"{card.name} {card.width}x{card.height}, {card.engine} {card.precision}, medians:",
         f"  bare engine, batch {found.batch}: {found.bare_hz:.2f} images/s",
-        f"  served as JPEG, {callers} callers: {found.served_hz:.2f} images/s",
+        f"  served as JPEG, {asked.concurrency} callers{pictures}: {found.served_hz:.2f} images/s",
         f"  ratio: {found.ratio:.3f}, {found.failures} failed requests",
     ]
 
