@@ -117,7 +117,7 @@ class Engine:
         """Requests of a model compiled for so many pictures at once, as many as there are."""
         options = {
             # The plan says what is bf16; this hint would round the rest as well (mapping and
-            # all: 31 dB instead of 54 on the demo generator).
+            # all: far below the 40 dB of a build on the demo generator).
             "INFERENCE_PRECISION_HINT": "f32",
             "INFERENCE_NUM_THREADS": self._threads,
             "NUM_STREAMS": width,
