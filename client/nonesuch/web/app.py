@@ -2,7 +2,7 @@
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import asdict, dataclass
 from importlib.resources import files
@@ -72,7 +72,7 @@ def application(service: Service) -> Framed:
         Route("/v1/models/{model}/code", api.code),
         Mount("/static", _Static(directory=_STATIC), name="static"),
     ]
-    handlers = {
+    handlers: dict[type[Exception], Callable[[Request, Exception], Response]] = {
         NonesuchError: problems.of_error,
         HTTPException: problems.of_http,
         ClientDisconnect: gone,  # in the middle of its body
