@@ -38,7 +38,7 @@ def test_a_thread_runs_as_many_samples_at_once_as_fit_its_cache(
     tmp_path: Path, side: int, threads: int, sizes: list[int]
 ) -> None:
     plan = tmp_path / onnxruntime.FILE
-    shape = ["N", side, side, 1]
+    shape: list[str | int | None] = ["N", side, side, 1]
     nodes = [
         helper.make_node("Shape", ["x"], ["size"], start=0, end=1),
         helper.make_node("Cast", ["size"], ["count"], to=TensorProto.FLOAT),
