@@ -18,7 +18,7 @@ from nonesuch_loadtest.crew import Crew
 from nonesuch_loadtest.estimate import Estimate
 from nonesuch_loadtest.progress import Progress
 from nonesuch_loadtest.result import Window
-from nonesuch_loadtest.run import Plan
+from nonesuch_loadtest.run import Plan, Stopped
 from nonesuch_loadtest.scenario import Scenario
 from nonesuch_loadtest.served import Served
 
@@ -55,7 +55,7 @@ def crosscheck(
 
     `plan` is a closed run of one model behind a server over gRPC. Each window of ours has one of
     theirs after it, so that what else the machine does hits both. Raises SetupError where the
-    program does not run.
+    program does not run, Stopped where the user has enough.
     """
     if not isinstance(plan.spec, Served) or plan.spec.transport != "grpc":
         raise InvalidRequest("perf_analyzer is compared over gRPC to a server alone")
@@ -65,7 +65,7 @@ def crosscheck(
             asked = replace(plan, scenario=replace(plan.scenario, concurrency=concurrency))
             rounds = yield from _rounds(asked, crew, program, spec.url)
             if plan.stop.is_set():
-                return
+                raise Stopped(f"stopped before {concurrency} callers were compared")
             yield _opinion(concurrency, rounds)
 
 
