@@ -119,7 +119,7 @@ def _run(program: Path, url: str, scenario: Scenario) -> _Theirs:
         words += ["--concurrency-range", f"{scenario.concurrency}:{scenario.concurrency}:1"]
         words += ["--input-data", str(inputs), "-p", str(window_ms), "-s", _ANY_SPREAD, "-r", "3"]
         _call([str(program), *words, "-f", str(table), "--verbose-csv"], scenario)
-        return _read(table)
+        return _read(table, request.batch)
 
 
 def _call(words: list[str], scenario: Scenario) -> None:
@@ -133,12 +133,12 @@ def _call(words: list[str], scenario: Scenario) -> None:
         raise SetupError(f"{words[0]} ended with {done.returncode}: {said[-1]}")
 
 
-def _read(table: Path) -> _Theirs:
+def _read(table: Path, batch: int) -> _Theirs:
     try:
         with table.open(encoding="utf-8", newline="") as file:
             row: dict[str, Any] = next(csv.DictReader(file))
         return _Theirs(
-            rate_hz=float(row["Inferences/Second"]),
+            rate_hz=float(row["Inferences/Second"]) / batch,  # it counts every picture
             p50_s=float(row["p50 latency"]) / 1e6,
             p99_s=float(row["p99 latency"]) / 1e6,
         )
