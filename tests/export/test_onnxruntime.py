@@ -13,7 +13,7 @@ SIDE = 300  # 90,000 values a sample
 
 def test_large_pictures_are_drawn_by_a_few_at_once(tmp_path: Path) -> None:
     plan = tmp_path / onnxruntime.FILE
-    shape = ["N", SIDE, SIDE, 1]
+    shape: list[str | int | None] = ["N", SIDE, SIDE, 1]
     nodes = [
         helper.make_node("Shape", ["x"], ["size"], start=0, end=1),
         helper.make_node("Cast", ["size"], ["count"], to=TensorProto.FLOAT),
