@@ -62,7 +62,7 @@ from nonesuch.options import Format, FormatName, Sample, Settings
     "--batch",
     type=int,
     metavar="N",
-    show_default="on CPUs 1 beside others, up to 8 alone; else all that a run takes",
+    show_default="on CPUs 1 beside others, up to 4 alone; else all that a run takes",
     help="Pictures in a request.",
 )
 @click.option(
