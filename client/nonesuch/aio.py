@@ -281,9 +281,9 @@ class AsyncClient:
         """Return the names of the models that are ready to generate, sorted."""
         return await self._run(protocol.models(self._to))
 
-    async def drawn(self, model: str) -> int:
-        """Return how many pictures of a model the server has made, for anybody, since its start."""
-        return await self._run(protocol.drawn(self._to, model))
+    async def answered(self, model: str) -> int:
+        """Return how many requests for a model were answered since its start, whoever sent them."""
+        return await self._run(protocol.answered(self._to, model))
 
     async def wait_ready(self, model: str, timeout_s: float = 60.0) -> None:
         """Wait until the model is ready.

@@ -277,9 +277,9 @@ class Client:
         """Return the names of the models that are ready to generate, sorted."""
         return self._run(protocol.models(self._to))
 
-    def drawn(self, model: str) -> int:
-        """Return how many pictures of a model the server has made, for anybody, since its start."""
-        return self._run(protocol.drawn(self._to, model))
+    def answered(self, model: str) -> int:
+        """Return how many requests for a model were answered since its start, whoever sent them."""
+        return self._run(protocol.answered(self._to, model))
 
     def wait_ready(self, model: str, timeout_s: float = 60.0) -> None:
         """Block until the model is ready.

@@ -107,11 +107,11 @@ def models(to: Connection) -> Steps[list[str]]:
     return found
 
 
-def drawn(to: Connection, model: str) -> Steps[int]:
-    """Count the pictures that a server has made of a model, for anybody, since it was loaded."""
+def answered(to: Connection, model: str) -> Steps[int]:
+    """Count the requests for a model that a server has answered, whoever sent them."""
     question = service_pb2.ModelStatisticsRequest(name=model)
     answer = yield Call("ModelStatistics", question, to.timeout_s)
-    return sum(version.inference_count for version in answer.model_stats)
+    return sum(version.inference_stats.success.count for version in answer.model_stats)
 
 
 def ready(to: Connection, model: str, timeout_s: float) -> Steps[None]:

@@ -154,10 +154,10 @@ class Peer(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]
         return answer
 
     def ModelStatistics(self, request: Any, _context: grpc.ServicerContext) -> Any:  # noqa: N802
-        """Count the pictures of all requests so far."""
+        """Count all requests so far."""
         answer = pb.ModelStatisticsResponse()
-        drawn = sum(map(len, self.seeds))
-        answer.model_stats.add(name=request.name, version="1", inference_count=drawn)
+        made = answer.model_stats.add(name=request.name, version="1")
+        made.inference_stats.success.count = len(self.seeds)
         return answer
 
     def ModelInfer(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802

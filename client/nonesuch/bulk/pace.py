@@ -15,7 +15,7 @@ MOST = 16  # requests under way at one server
 MANY = 4  # pictures in a request, with nobody else there, but …
 _LONG_S = 0.16  # … not more than take so long one by one
 _POLITE = (0.25, 0.75)  # waiting requests: below the first it grows, above the other it shrinks
-_ALONE = (2.0, 3.0)  # the same with nobody else there
+_ALONE = (1.0, 1.5)  # the same with nobody else there
 _SHARED = 1.0  # requests under way when others come
 _RECENT = 0.2  # weight of the newest answer in a mean
 

@@ -88,7 +88,7 @@ class Source:
         """Hold back while others ask the server, or while that cannot be told."""
         while not self.job.feed.stopped:
             try:
-                others = self._company.look(self.client.drawn(self.job.plan.model))
+                others = self._company.look(self.client.answered(self.job.plan.model))
             except (NonesuchError, ValueError):  # ValueError: gRPC's, of a closed client
                 others = True
             self.pace.share(others)
@@ -132,13 +132,13 @@ class Source:
     def _asked(self, seeds: Sequence[int]) -> Sequence[Picture]:
         plan, start_s = self.job.plan, time.monotonic()
         samples = [plan.sample(seed) for seed in seeds]
-        self._company.ask(len(samples))
+        self._company.ask()
         try:
             pictures = list(self.client.generate_each(plan.model, samples, format=plan.format))
         except NonesuchError:
-            self._company.ask(-len(samples))
+            self._company.failed()
             raise
-        self._company.answer(len(samples))
+        self._company.answer()
         for picture in pictures:
             if picture.recipe.get("model_hash") != self.job.record["model_hash"]:
                 raise ModelChanged(f"{self.client.url} has changed its {plan.model} meanwhile")
