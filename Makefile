@@ -52,7 +52,7 @@ bench-ratio: $(VENV)/ready  ## What the server keeps of the bare engine's speed,
 	$(BIN)/nonesuch-export random build/random256.safetensors --resolution 256
 	$(BIN)/nonesuch-export build build/random256.safetensors --name random256 --repository build/bench
 	$(BIN)/nonesuch-server run --repository build/bench --grpc-port 0 --http-port 0 --metrics-port 0 -- \
-	    $(BIN)/nonesuch-loadtest ratio random256 --repository build/bench
+	    $(BIN)/nonesuch-loadtest ratio random256 --repository build/bench --callers 4 --batch 8
 
 bench-engines: $(VENV)/ready  ## The engines beside PyTorch and the machine's matrix peak
 	@mkdir -p build
