@@ -89,10 +89,10 @@ def _session(path: str, options: Any) -> Any:
 
 
 def _threads(model: Any) -> int:
-    """How many threads an instance has: as the configuration says, 0 = one for each core."""
+    """How many threads an instance has: as the configuration says, 0 or less = one a core."""
     value = model.parameters().get(_THREADS, "0")
     try:
-        return int(value) or len(os.sched_getaffinity(0))
+        return max(0, int(value)) or len(os.sched_getaffinity(0))
     except ValueError as exc:
         raise answers.refused(f"parameter '{_THREADS}' cannot be '{value}'") from exc
 
