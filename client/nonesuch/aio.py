@@ -260,14 +260,7 @@ class AsyncClient:
         from nonesuch.bulk import Bulk, Plan  # here: they need the client
         from nonesuch.bulk.aio import AsyncBulk
 
-        plan = Plan(
-            model=model,
-            seeds=Seeds.of(seeds),
-            like=Sample(seed=0, **settings),
-            ranges=tuple(ranges),
-            format=format,
-            layout=layout,
-        )
+        plan = Plan.of(model, seeds, settings, ranges=ranges, format=format, layout=layout)
         begin = partial(Bulk, plan, folder, [self.url], timeout_s=self._to.timeout_s)
         return AsyncBulk(begin, len(plan.seeds))
 

@@ -256,15 +256,7 @@ class Client:
         """
         from nonesuch.bulk import Bulk, Plan  # here: it needs this module
 
-        like = Sample(seed=0, **settings)
-        plan = Plan(
-            model=model,
-            seeds=Seeds.of(seeds),
-            like=like,
-            ranges=tuple(ranges),
-            format=format,
-            layout=layout,
-        )
+        plan = Plan.of(model, seeds, settings, ranges=ranges, format=format, layout=layout)
         return Bulk(plan, folder, [self.url], timeout_s=self._to.timeout_s)
 
     def info(self, model: str, *, fresh: bool = False) -> Card:

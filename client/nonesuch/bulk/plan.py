@@ -2,10 +2,10 @@
 
 import base64
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from nonesuch.card import Card
 from nonesuch.errors import InvalidRequest
 from nonesuch.images import check_channels
 from nonesuch.latents import Seeds
-from nonesuch.options import JPEG, Format, Sample
+from nonesuch.options import JPEG, Format, Sample, Settings
 
 Layout = Literal["shards", "files"]
 Preset = Literal["texture", "character"]
@@ -55,6 +55,27 @@ class Plan:
     contact: bool = False  # whether there are contact sheets, and a page of them
     dedupe: bool = False  # whether a picture that looks like an earlier one is left out
     balances: tuple[Balance, ...] = ()  # by which the seeds were chosen, for the report
+
+    @classmethod
+    def of(
+        cls,
+        model: str,
+        seeds: Iterable[int],
+        settings: Settings,
+        *,
+        ranges: Sequence[Vary],
+        format: Format,
+        layout: Layout,
+    ) -> Self:
+        """The set of what a client's `bulk` is given."""
+        return cls(
+            model=model,
+            seeds=Seeds.of(seeds),
+            like=Sample(seed=0, **settings),
+            ranges=tuple(ranges),
+            format=format,
+            layout=layout,
+        )
 
     def __post_init__(self) -> None:
         if self.layout not in LAYOUTS:
