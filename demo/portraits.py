@@ -20,7 +20,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from nonesuch.errors import InvalidRequest, NonesuchError
-from nonesuch.images import grid, save
+from nonesuch.files import save
+from nonesuch.images import grid
 
 # Canvas regions (left, top, right, bottom) that these never leave, however the head is turned.
 HAIR = (-0.96, -1.0, 0.96, 1.0)

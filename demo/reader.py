@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nonesuch.errors import InvalidRequest, NonesuchError
-from nonesuch.images import save as store
+from nonesuch.files import save as store
 
 FILE = Path(__file__).with_name("reader.safetensors")
 SIZE = 64  # pixels a side of what the network sees

@@ -11,7 +11,8 @@ from typing import Any
 import click
 
 from nonesuch import Client, Noise, NonesuchError, Picture, Truncation
-from nonesuch.images import Pixels, encode, save
+from nonesuch.files import save
+from nonesuch.images import Pixels, encode
 from nonesuch.options import RAW
 from nonesuch.sheet import Sheet
 

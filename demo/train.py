@@ -25,7 +25,8 @@ from demo.attributes import ATTRIBUTES, random
 from demo.portraits import Texture, render
 from torch import Tensor
 
-from nonesuch.images import encode, grid, save
+from nonesuch.files import save
+from nonesuch.images import encode, grid
 from nonesuch_export.checkpoint import native
 from nonesuch_export.graph import to_uint8
 from nonesuch_export.network import StyleGAN2, freeze

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from nonesuch import images
+from nonesuch import files
 from nonesuch.card import Card
 from nonesuch.errors import InvalidRequest
 from nonesuch.latents import check_latent
@@ -55,7 +55,7 @@ class Codes:
         file = io.BytesIO()
         model, model_hash = np.array(self.model), np.array(self.model_hash)
         np.savez(file, ws=self.ws, model=model, model_hash=model_hash)
-        images.save(path, file.getvalue())
+        files.save(path, file.getvalue())
 
     @classmethod
     def load(cls, path: Path) -> "Codes":

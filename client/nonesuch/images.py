@@ -2,10 +2,7 @@
 
 import io
 import math
-import secrets
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +13,7 @@ from PIL import Image, UnidentifiedImageError
 
 from nonesuch import embedding, provenance
 from nonesuch.contract import DEFAULT_QUALITY
-from nonesuch.errors import InvalidRequest, OutputError, RemoteError
+from nonesuch.errors import InvalidRequest, RemoteError
 
 Pixels = NDArray[np.uint8]  # [H, W, C], C is 1 (grey), 3 (RGB) or 4 (RGBA)
 
@@ -148,32 +145,3 @@ def _near_square(count: int) -> int:
     side = math.ceil(math.sqrt(count))
     full = [c for c in range(side, math.isqrt(2 * count) + 1) if count % c == 0]
     return full[0] if full else side
-
-
-@contextmanager
-def aside(path: Path) -> Iterator[Path]:
-    """Yield a name beside `path` for a new file or folder, which is renamed to `path` at the end.
-
-    So that it is there whole or not at all. Folders are made as needed. Raises OutputError, with
-    nothing left behind, where the system refuses (disk full, no permission, …).
-    """
-    if path.exists() and not (path.is_file() or path.is_dir()):
-        raise OutputError(f"cannot write {path}: it is no ordinary file")  # /dev/null, a pipe, …
-    place = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            yield place
-            place.replace(path)
-        finally:
-            if place.is_dir():
-                shutil.rmtree(place)
-            place.unlink(missing_ok=True)
-    except OSError as exc:
-        raise OutputError(f"cannot write {path}: {exc.strerror or exc}") from exc
-
-
-def save(path: Path, content: bytes) -> None:
-    """Write a file as `aside` does."""
-    with aside(path) as place, place.open("xb") as file:
-        file.write(content)

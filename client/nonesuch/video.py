@@ -21,7 +21,8 @@ from PIL import Image
 from nonesuch import embedding, provenance
 from nonesuch.contract import DEFAULT_QUALITY
 from nonesuch.errors import InvalidRequest, OutputError
-from nonesuch.images import Pixels, aside, encode
+from nonesuch.files import aside
+from nonesuch.images import Pixels, encode
 
 FASTEST_HZ = 240.0
 

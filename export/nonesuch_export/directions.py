@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as serialized
 
-from nonesuch import images
+from nonesuch import files
 from nonesuch.card import Direction
 from nonesuch.errors import CheckpointError, InvalidRequest, UnsupportedCheckpoint
 from nonesuch.layers import select
@@ -95,7 +95,7 @@ def write(directions: Directions, path: Path) -> None:
     tensors = {
         name: np.ascontiguousarray(getattr(directions, name), np.float32) for name in _TENSORS
     }
-    images.save(path, serialized(tensors, metadata={_KEY: json.dumps(described)}))
+    files.save(path, serialized(tensors, metadata={_KEY: json.dumps(described)}))
 
 
 def read(path: Path) -> Directions:

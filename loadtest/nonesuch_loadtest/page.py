@@ -6,7 +6,7 @@ from pathlib import Path
 
 import jinja2
 
-from nonesuch import images
+from nonesuch import files
 from nonesuch_loadtest.document import Cell, Report, Section, Table
 from nonesuch_loadtest.report import report
 from nonesuch_loadtest.result import Result
@@ -26,7 +26,7 @@ def save(results: Sequence[Result], path: Path) -> None:
     """
     found = report(results)
     text = markdown(found) if path.suffix == ".md" else html(found)
-    images.save(path, text.encode())
+    files.save(path, text.encode())
 
 
 @functools.cache

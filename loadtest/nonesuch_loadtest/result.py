@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nonesuch import images
+from nonesuch import files
 from nonesuch.card import Card
 from nonesuch.errors import InvalidRequest
 from nonesuch_loadtest import record
@@ -261,7 +261,7 @@ class Result:
 def write(result: Result, path: Path) -> None:
     """Write a result, aside first; raises OutputError where that fails."""
     text = json.dumps(record.dump(result), indent=1, ensure_ascii=False) + "\n"
-    images.save(path, text.encode())
+    files.save(path, text.encode())
 
 
 def read(path: Path) -> Result:

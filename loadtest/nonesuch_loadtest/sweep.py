@@ -19,7 +19,7 @@ from typing import Any
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
-from nonesuch import images
+from nonesuch import files
 from nonesuch.card import Card
 from nonesuch.contract import CARD
 from nonesuch.errors import InvalidRequest, NonesuchError, SetupError
@@ -238,4 +238,4 @@ def _read(path: Path) -> Any:
 
 
 def _write(config: Any, path: Path) -> None:
-    images.save(path, text_format.MessageToString(config, as_utf8=True).encode())
+    files.save(path, text_format.MessageToString(config, as_utf8=True).encode())

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from tests.client.shell import python
 
 from nonesuch.errors import InvalidRequest, OutputError, RemoteError
-from nonesuch.images import Picture, decode, encode, format_of, grid, save
+from nonesuch.files import save
+from nonesuch.images import Picture, decode, encode, format_of, grid
 
 
 def tile(value: int, channels: int = 3) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
@@ -118,7 +119,7 @@ def test_saving_where_no_folder_can_be_says_why(tmp_path: Path) -> None:
 
 FILL = """
 import pathlib, resource, sys
-from nonesuch.images import save
+from nonesuch.files import save
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 save(pathlib.Path(sys.argv[1]), bytes(5000))
 """

@@ -12,7 +12,8 @@ from nonesuch.cli.options import class_option, connected, truncation_option
 from nonesuch.client import Client
 from nonesuch.command import Parsed
 from nonesuch.errors import InvalidRequest
-from nonesuch.images import format_of, save
+from nonesuch.files import save
+from nonesuch.images import format_of
 from nonesuch.latents import Seeds, parse_seeds
 from nonesuch.options import Truncation
 from nonesuch.variety import Spread

@@ -11,7 +11,8 @@ from nonesuch.cli.output import picture_path, say, watched
 from nonesuch.client import Client, Pictures
 from nonesuch.codes import Codes
 from nonesuch.command import Parsed
-from nonesuch.images import Picture, check_channels, default_format, encode, format_of, grid, save
+from nonesuch.files import save
+from nonesuch.images import Picture, check_channels, default_format, encode, format_of, grid
 from nonesuch.options import Format, FormatName, Settings
 
 

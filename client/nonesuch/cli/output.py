@@ -10,7 +10,8 @@ import click
 
 from nonesuch.cli.options import Decorator
 from nonesuch.command import Parsed
-from nonesuch.images import Picture, encode, format_of, save
+from nonesuch.files import save
+from nonesuch.images import Picture, encode, format_of
 from nonesuch.sheet import Sheet
 
 T = TypeVar("T")

@@ -7,7 +7,7 @@ import click
 
 from nonesuch import embedding, provenance, signature
 from nonesuch.errors import ProvenanceError
-from nonesuch.images import save
+from nonesuch.files import save
 from nonesuch.signature import Signer
 
 _FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
