@@ -29,6 +29,15 @@ def test_seeds_are_cut_and_counted_like_a_tuple(numbers: list[int], start: int, 
     assert [chained[i] for i in range(-len(numbers), len(numbers))] == numbers * 2
 
 
+@given(seeds, seeds, st.integers(1, 9))
+def test_a_latent_owes_nothing_to_the_one_before(first: int, second: int, size: int) -> None:
+    latent(first, 7)  # an odd number of normal values leaves one over
+
+    found = latent(second, size)
+
+    assert np.array_equal(found, np.random.RandomState(second).randn(1, size).astype(np.float32))
+
+
 def test_a_huge_range_takes_no_more_memory_than_a_small_one() -> None:
     huge = parse_seeds("0-4294967295,0-4294967295")
 
