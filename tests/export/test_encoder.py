@@ -108,7 +108,9 @@ def test_jpeg_quality_means_what_it_means_to_libjpeg(quality: int) -> None:
     assert isinstance(wanted, JpegImagePlugin.JpegImageFile)
     assert picture.quantization == wanted.quantization
     assert JpegImagePlugin.get_sampling(picture) == HALVED
-    assert np.array_equal(np.asarray(picture), np.asarray(wanted))
+    # libjpeg-turbo's faster transform rounds a little more.
+    ours, its = (psnr(np.asarray(each), photograph(3)) for each in (picture, wanted))
+    assert ours >= its - 0.5
 
 
 def test_alpha_survives_webp_exactly() -> None:
@@ -148,13 +150,20 @@ def test_lengths_are_counted_as_far_as_they_matter(count: int) -> None:
     assert counted == exact or (counted >= ENCODER.LONG and exact >= ENCODER.LONG)
 
 
-def test_work_done_at_once_answers_and_fails_as_a_pools_does() -> None:
-    assert ENCODER.at_once(int, "7").result() == 7
+def test_threads_share_what_is_large_and_each_picture_keeps_its_own_fate() -> None:
+    model = ENCODER.TritonPythonModel()
+    model.initialize({})
+    model.cores = 3
+    settings = [recipe("jpeg", seed=seed) for seed in range(7)]
+    settings[4] = b"{"
+    jobs = [ENCODER.Job(photograph(3, 512, i), each, True) for i, each in enumerate(settings)]
 
-    failed = ENCODER.at_once(int, "seven")
+    model.work(jobs)
+    model.finalize()
 
-    with pytest.raises(ValueError, match="seven"):
-        failed.result()
+    assert [job.failure is None for job in jobs] == [i != 4 for i in range(7)]
+    files = [encoded(photograph(3, 512, i), settings[i]) for i in range(7) if i != 4]
+    assert [job.made["encoded"] for job in jobs if job.failure is None] == files
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from array import array
 from typing import Literal
 
 import numpy as np
+import simplejpeg
 from PIL import Image
 
 _SIDE = 8  # comparisons along each axis
@@ -21,13 +22,22 @@ _SIDES: tuple[Literal["left", "right"], ...] = ("left", "right")
 
 def dhash(encoded: bytes) -> str:
     """The hash of a picture's file, 128 bits in hexadecimal: those along x, then those along y."""
-    with Image.open(io.BytesIO(encoded)) as image:
-        image.draft("L", (4 * _SIDE, 4 * _SIDE))  # of a JPEG no more than is needed is decoded
-        grey = image.convert("L")
-    along_x = np.asarray(grey.resize((_SIDE + 1, _SIDE), Image.Resampling.BOX), np.int16)
-    along_y = np.asarray(grey.resize((_SIDE, _SIDE + 1), Image.Resampling.BOX), np.int16)
-    bits = [np.diff(along_x, axis=1) > 0, np.diff(along_y, axis=0) > 0]
+    grey = _grey(encoded)
+    along_x = np.asarray(grey.resize((_SIDE + 1, _SIDE), Image.Resampling.BOX))
+    along_y = np.asarray(grey.resize((_SIDE, _SIDE + 1), Image.Resampling.BOX))
+    bits = [along_x[:, 1:] > along_x[:, :-1], along_y[1:] > along_y[:-1]]
     return np.packbits(np.concatenate([each.ravel() for each in bits])).tobytes().hex()
+
+
+def _grey(encoded: bytes) -> Image.Image:
+    """The picture in grey, which is never smaller than 4 pixels a comparison if it was not."""
+    if not simplejpeg.is_jpeg(encoded):
+        with Image.open(io.BytesIO(encoded)) as image:
+            return image.convert("L")
+    # Of a JPEG no more than is needed is decoded, twice as fast as by Pillow.
+    least = 4 * _SIDE
+    pixels = simplejpeg.decode_jpeg(encoded, "GRAY", min_height=least, min_width=least)
+    return Image.fromarray(pixels[:, :, 0])
 
 
 class Seen:

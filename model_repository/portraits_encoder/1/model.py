@@ -11,12 +11,12 @@ import json
 import math
 import os
 import zlib
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from xml.sax.saxutils import escape
 
 import numpy as np
+import simplejpeg
 import triton_python_backend_utils as pb_utils
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
@@ -49,69 +49,83 @@ PNG_STRATEGY = zlib.Z_RLE
 WEBP_METHOD = {True: 0, False: 2}  # of 6, with and without alpha, whose search takes the longest
 LONG = 1000  # characters of a setting that is left out of a packet too long
 
+SHARE = 2**17  # pixels of JPEG that take longer than to wake another thread, several times
+SEGMENT = b"http://ns.adobe.com/xap/1.0/\0"  # what the JPEG segment of an XMP packet begins with
+
 Made = dict[str, bytes]  # by output
 Settings = dict[str, Any]  # of a recipe
-Submit = Callable[..., "Future[Made]"]
 
 
 class TritonPythonModel:
     """The model that Triton loads."""
 
     def initialize(self, _args: dict[str, str]) -> None:
-        # Pillow encodes without holding the interpreter's lock: a thread for each core.
-        self.pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)))
+        self.cores = len(os.sched_getaffinity(0))
+        self.pool = ThreadPoolExecutor(self.cores)
 
     def execute(self, requests: list[Any]) -> list[Any]:
-        # All pictures of the batch are begun before the first is waited for; a single one is
-        # made in this thread, as waking another would take as long as a small picture does.
-        submit = self.pool.submit if pictures(requests) > 1 else at_once
-        begun = [begin(request, submit) for request in requests]
+        begun = [begin(request) for request in requests]
+        self.work([job for jobs in begun for job in jobs])
         return [answer(*pair) for pair in zip(requests, begun)]  # noqa: B905 (runs on 3.9 too)
+
+    def work(self, jobs: list["Job"]) -> None:
+        """Do all jobs, in this thread and in as many more as have enough to do.
+
+        The encoders hold no lock of the interpreter while they work.
+        """
+        large = sum(job.pixels.shape[0] * job.pixels.shape[1] for job in jobs) // SHARE
+        count = max(1, min(self.cores, len(jobs), large))
+        others = [self.pool.submit(run, jobs[i::count]) for i in range(1, count)]
+        run(jobs[::count])
+        for other in others:
+            other.result()
 
     def finalize(self) -> None:
         self.pool.shutdown()
 
 
-def pictures(requests: list[Any]) -> int:
-    """How many pictures a batch has."""
-    return sum(len(received(request, "pixels")) for request in requests)
+class Job:
+    """A picture to be made."""
+
+    def __init__(self, pixels: NDArray[np.uint8], recipe: bytes, wanted: bool) -> None:
+        self.pixels, self.recipe, self.wanted = pixels, recipe, wanted
+        self.made: Made = {}
+        self.failure: Exception | None = None
 
 
-def at_once(work: Callable[..., Made], *given: Any) -> "Future[Made]":
-    """What a pool's `submit` gives, with the work done in this thread."""
-    done: Future[Made] = Future()
-    try:
-        done.set_result(work(*given))
-    except Exception as exc:  # noqa: BLE001 (raised where the result is asked for)
-        done.set_exception(exc)
-    return done
+def run(jobs: list[Job]) -> None:
+    """Do jobs one after the other; one that fails keeps why."""
+    for job in jobs:
+        try:
+            job.made = make(job.pixels, job.recipe, job.wanted)
+        except Exception as exc:  # noqa: BLE001 (one picture must not fail its whole batch)
+            job.failure = exc
 
 
-def begin(request: Any, submit: Submit) -> list["Future[Made]"]:
-    """Submit the pictures of a request; none where it wants the pixels alone."""
+def begin(request: Any) -> list[Job]:
+    """The pictures of a request; none where it wants the pixels alone."""
     names = request.requested_output_names()
     if not {"encoded", "recipe"} & set(names):
         return []
     pixels, recipes = received(request, "pixels"), received(request, "settings")
-    wanted = "encoded" in names
-    return [submit(make, p, recipes[i, 0], wanted) for i, p in enumerate(pixels)]
+    return [Job(p, recipes[i, 0], "encoded" in names) for i, p in enumerate(pixels)]
 
 
-def answer(request: Any, begun: list["Future[Made]"]) -> Any:
+def answer(request: Any, jobs: list[Job]) -> Any:
     """Triton's response to one request, an error where a picture could not be encoded."""
-    try:
-        names = request.requested_output_names()
-        return pb_utils.InferenceResponse([output(request, name, begun) for name in names])
-    except Exception as exc:  # noqa: BLE001 (one picture must not fail its whole batch)
-        pb_utils.Logger.log_error(f"encoder: {type(exc).__name__}: {exc}")
+    failure = next((job.failure for job in jobs if job.failure is not None), None)
+    if failure is not None:
+        pb_utils.Logger.log_error(f"encoder: {type(failure).__name__}: {failure}")
         text = "the encoder failed on this picture"
         return pb_utils.InferenceResponse(error=pb_utils.TritonError(text))
+    names = request.requested_output_names()
+    return pb_utils.InferenceResponse([output(request, name, jobs) for name in names])
 
 
-def output(request: Any, name: str, begun: list["Future[Made]"]) -> Any:
+def output(request: Any, name: str, jobs: list[Job]) -> Any:
     if name == "image":
         return pb_utils.Tensor(name, received(request, "pixels"))
-    values = [[future.result()[name]] for future in begun]
+    values = [[job.made[name]] for job in jobs]
     return pb_utils.Tensor(name, np.array(values, dtype=np.object_))
 
 
@@ -170,26 +184,35 @@ def length(value: Any) -> int:
 
 def encode(pixels: NDArray[np.uint8], recipe: bytes, settings: Settings) -> bytes:
     """The file for pixels [H, W, C], C being 1, 3 or 4, in the format that the recipe names."""
+    return FILES[settings["format"]](pixels, settings, xmp(recipe, settings))
+
+
+def jpeg(pixels: NDArray[np.uint8], settings: Settings, packet: bytes) -> bytes:
+    """A JPEG by libjpeg-turbo, with colour at half the resolution; the packet follows the head."""
+    kinds = ("GRAY", "Gray") if pixels.shape[2] == 1 else ("RGB", "420")
+    file = simplejpeg.encode_jpeg(pixels, settings["quality"], *kinds)
+    head = 4 + int.from_bytes(file[4:6], "big")  # bytes: JFIF's own segment stays the first
+    segment = SEGMENT + packet
+    length = (2 + len(segment)).to_bytes(2, "big")
+    return b"".join((file[:head], b"\xff\xe1", length, segment, file[head:]))
+
+
+def png(pixels: NDArray[np.uint8], _settings: Settings, packet: bytes) -> bytes:
+    texts = PngImagePlugin.PngInfo()
+    texts.add_itxt("XML:com.adobe.xmp", packet.decode())
+    return saved(pixels, "PNG", pnginfo=texts, compress_type=PNG_STRATEGY)
+
+
+def webp(pixels: NDArray[np.uint8], settings: Settings, packet: bytes) -> bytes:
+    method = WEBP_METHOD[pixels.shape[2] == 4]
+    return saved(pixels, "WEBP", quality=settings["quality"], method=method, xmp=packet)
+
+
+def saved(pixels: NDArray[np.uint8], name: str, **settings: Any) -> bytes:
     picture = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
     stream = io.BytesIO()
-    SAVE[settings["format"]](picture, stream, settings, xmp(recipe, settings))
+    picture.save(stream, name, **settings)
     return stream.getvalue()
 
 
-def jpeg(picture: Image.Image, stream: io.BytesIO, settings: Settings, packet: bytes) -> None:
-    """Pillow's JPEG is libjpeg-turbo's, with colour at half the resolution."""
-    picture.save(stream, "JPEG", quality=settings["quality"], xmp=packet)
-
-
-def png(picture: Image.Image, stream: io.BytesIO, _settings: Settings, packet: bytes) -> None:
-    texts = PngImagePlugin.PngInfo()
-    texts.add_itxt("XML:com.adobe.xmp", packet.decode())
-    picture.save(stream, "PNG", pnginfo=texts, compress_type=PNG_STRATEGY)
-
-
-def webp(picture: Image.Image, stream: io.BytesIO, settings: Settings, packet: bytes) -> None:
-    method = WEBP_METHOD[picture.mode == "RGBA"]
-    picture.save(stream, "WEBP", quality=settings["quality"], method=method, xmp=packet)
-
-
-SAVE = {"jpeg": jpeg, "png": png, "webp": webp}
+FILES = {"jpeg": jpeg, "png": png, "webp": webp}
