@@ -41,26 +41,39 @@ def test_alone_the_server_has_some_to_join() -> None:
     pace.share(others=False)
 
     assert 2 <= settled(pace, waiting=0) <= 3
-    assert pace.pictures == 4
+    assert pace.pictures == 8
 
 
 @pytest.mark.parametrize(
-    ("single_s", "batch", "size"),
+    ("single_s", "batch", "largest", "size"),
     [
-        pytest.param(0.001, None, 4, id="quick ones, of which the model takes four"),
-        pytest.param(0.06, None, 2, id="slower ones"),
-        pytest.param(0.5, None, 1, id="slow ones"),
-        pytest.param(0.5, 3, 3, id="as the plan says"),
+        pytest.param(0.001, None, 64, 16, id="quick ones"),
+        pytest.param(0.001, None, 4, 4, id="quick ones, of which the model takes four"),
+        pytest.param(0.001, None, 7, 4, id="no odd number, which cores share badly"),
+        pytest.param(0.06, None, 64, 4, id="slower ones"),
+        pytest.param(0.5, None, 64, 1, id="slow ones"),
+        pytest.param(0.5, 3, 64, 3, id="as the plan says"),
     ],
 )
 def test_a_request_holds_a_server_for_a_short_time(
-    single_s: float, batch: int | None, size: int
+    single_s: float, batch: int | None, largest: int, size: int
 ) -> None:
-    pace = Pace(batch=batch, largest=4)
+    pace = Pace(batch=batch, largest=largest)
     pace.answered(single_s, 1)
     pace.share(others=False)
 
     assert pace.pictures == size
+
+
+def test_a_slow_first_answer_does_not_keep_requests_small() -> None:
+    pace = Pace(largest=64)
+    pace.share(others=False)
+    pace.answered(0.1, 1)  # of a server that has to wake up
+    assert pace.pictures == 2
+
+    pace.answered(0.03, 2)
+
+    assert pace.pictures == 16
 
 
 def test_a_window_grows_no_further_than_allowed() -> None:

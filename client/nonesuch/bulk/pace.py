@@ -12,8 +12,8 @@ import threading
 from typing import Self
 
 MOST = 16  # requests under way at one server
-MANY = 4  # pictures in a request, with nobody else there, but …
-_LONG_S = 0.16  # … not more than take so long one by one
+MANY = 16  # pictures in a request, with nobody else there, but …
+_LONG_S = 0.25  # … not more than take so long
 _POLITE = (0.25, 0.75)  # waiting requests: below the first it grows, above the other it shrinks
 _ALONE = (1.0, 1.5)  # the same with nobody else there
 _SHARED = 1.0  # requests under way when others come
@@ -62,9 +62,11 @@ class Pace:
         """How many pictures to ask for at once."""
         if self._batch is not None:
             return self._batch
-        if self._others or 1 not in self._least_s:
+        if self._others or not self._least_s:
             return 1
-        return max(1, min(MANY, self._largest, int(_LONG_S / self._least_s[1])))
+        each_s = min(least_s / count for count, least_s in self._least_s.items())
+        count = max(1, min(MANY, self._largest, int(_LONG_S / each_s)))
+        return 1 << count.bit_length() - 1  # a power of two: cores share it evenly
 
     def answered(self, latency_s: float, pictures: int) -> None:
         """Take notice of the latency of a request for so many pictures."""
