@@ -5,7 +5,9 @@ The server lays a copy beside each of them, which imports it by its bare name.
 
 import json
 import os
-from collections.abc import Callable
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -50,52 +52,162 @@ class Model:
                 )
 
 
-class Answers:
-    """Runs the waiting requests of a model together."""
+class Request:
+    """A request on its way: each of its samples is run when its turn comes, then it is answered."""
 
-    def __init__(self, model: Model, run: Run) -> None:
-        self._model, self._run = model, run
+    def __init__(self, model: Model, request: Any) -> None:
+        """Copy the inputs: the request's own memory is not ours for long."""
+        self._sender = request.get_response_sender()
+        self.wanted: list[str] = request.requested_output_names()
+        self.feed: dict[str, Any] = {}
+        for name in model.inputs:
+            tensor = pb_utils.get_input_tensor_by_name(request, name)
+            if tensor is not None:  # an optional one that this request does without
+                self.feed[name] = tensor.as_numpy().copy()
+        self.kind = {name: array.shape[1:] for name, array in self.feed.items()}
+        count = len(next(iter(self.feed.values()))) if model.batched and self.feed else 1
+        self._rows: list[list[Any]] = [[]] * max(1, count)
+        self._left = len(self._rows)
+        self._name, self._failure = model.name, ""
 
-    def to(self, requests: list[Any]) -> list[Any]:
-        """Answer every request; the engine's failure becomes the answer of each in its run."""
-        if self._model.batched:
-            return self._together(requests)
-        return [answer for request in requests for answer in self._together([request])]
+    def __len__(self) -> int:
+        return len(self._rows)
 
-    def _together(self, requests: list[Any]) -> list[Any]:
+    def sample(self, i: int) -> dict[str, Any]:
+        """The inputs of one sample, as a batch of one."""
+        if len(self) == 1:
+            return self.feed
+        return {name: array[i : i + 1] for name, array in self.feed.items()}
+
+    def keep(self, i: int, outputs: list[Any] | Exception) -> bool:
+        """Take the wanted outputs of a sample, or why there are none; returns if it was the last.
+
+        Not to be called by two threads at once.
+        """
+        if isinstance(outputs, Exception):
+            self._failure = sentence(outputs)
+        else:
+            self._rows[i] = outputs
+        self._left -= 1
+        return not self._left
+
+    def answer(self) -> None:
+        """Send what came of all samples, or a failure, without our paths and places."""
         try:
-            return self._answers(requests)
-        except Exception as exc:  # noqa: BLE001 - an exception would show the client our paths
-            error = pb_utils.TritonError(
-                f"model '{self._model.name}' failed: {sentence(exc)}",
-                pb_utils.TritonError.INTERNAL,
-            )
-            return [pb_utils.InferenceResponse(error=error) for _ in requests]
+            response = self._response()
+        except Exception as exc:  # noqa: BLE001 - a request that gets no answer is never let go
+            self._failure = sentence(exc)
+            response = self._response()
+        self._sender.send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
 
-    def _answers(self, requests: list[Any]) -> list[Any]:
-        wanted = sorted({name for request in requests for name in request.requested_output_names()})
-        feed = {}
-        for name in self._model.inputs:
-            tensors = [pb_utils.get_input_tensor_by_name(request, name) for request in requests]
-            if tensors[0] is not None:  # an optional one that these requests do without
-                feed[name] = _joined([tensor.as_numpy() for tensor in tensors])
-                cuts = np.cumsum([tensor.shape()[0] for tensor in tensors])[:-1]
-        outputs = dict(zip(wanted, self._run(wanted, feed), strict=True))
-        parts = {name: np.split(value, cuts) for name, value in outputs.items()}
-        return [
-            _response(request, {name: part[i] for name, part in parts.items()})
-            for i, request in enumerate(requests)
-        ]
+    def _response(self) -> Any:
+        if self._failure:
+            text = f"model '{self._name}' failed: {self._failure}"
+            error = pb_utils.TritonError(text, pb_utils.TritonError.INTERNAL)
+            return pb_utils.InferenceResponse(error=error)
+        columns = [_joined(list(column)) for column in zip(*self._rows, strict=True)]
+        pairs = zip(self.wanted, columns, strict=True)
+        return pb_utils.InferenceResponse([pb_utils.Tensor(name, array) for name, array in pairs])
 
 
-def shared(count: int, width: int) -> int:
-    """How many of `count` samples go out over streams that run `width` of them at once.
+Turn = tuple[Request, int]  # a sample of a request
 
-    The others are run on all threads together: the last round over the streams is worth it where
-    it keeps more than half of them busy.
+
+class Line:
+    """Samples that wait, first come, first served, and threads that never wait for each other.
+
+    A request is answered as soon as its own samples are done, and no thread stands still while
+    there are others. A sample that comes when all are at rest is run by all of them, so that it is
+    done sooner; that makes fewer samples a second, so those that follow get a thread each.
     """
-    rest = count % width
-    return count - rest if rest * 2 <= width else count
+
+    def __init__(self, model: Model, alone: Run, each: Sequence[Run], rows: int = 1) -> None:
+        """Take what runs samples on all threads, what does on each one's own, and how many."""
+        self._model, self._alone = model, alone
+        self._most = rows if model.batched else 1  # samples in a run
+        self._samples: deque[Turn] = deque()
+        self._at_work = 0  # threads
+        self._together = False  # whether the next or the present run is on all threads
+        self._open = True
+        lock = threading.Lock()
+        self._work, self._room = threading.Condition(lock), threading.Condition(lock)
+        self._threads = [
+            threading.Thread(target=self._serve, args=(run,), daemon=True) for run in each
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def take(self, requests: list[Any]) -> None:
+        """Let requests wait; returns when no thread has more than one sample still to go.
+
+        What comes until then waits in the server, which counts it, and brings it in batches.
+        """
+        entered = [Request(self._model, request) for request in requests]
+        with self._room:
+            at_rest = not (self._samples or self._at_work)
+            self._samples.extend((request, i) for request in entered for i in range(len(request)))
+            self._together = self._together or (at_rest and len(self._samples) == 1)
+            self._work.notify(len(self._samples))
+            self._room.wait_for(lambda: len(self._samples) <= len(self._threads))
+
+    def close(self) -> None:
+        """Run what still waits, and end."""
+        with self._work:
+            self._open = False
+            self._work.notify_all()
+        for thread in self._threads:
+            thread.join()
+
+    def _serve(self, run: Run) -> None:
+        """The life of a thread."""
+        while True:
+            with self._work:
+                self._work.wait_for(self._may_go_on)
+                if not self._samples:
+                    return
+                taken, together = self._taken(), self._together
+                self._at_work += 1
+                self._room.notify_all()
+            rows = _rows(self._alone if together else run, taken)
+            with self._work:
+                self._at_work -= 1
+                if together:
+                    self._together = False
+                    self._work.notify_all()
+                turns = zip(taken, rows, strict=True)
+                done = [request for (request, i), row in turns if request.keep(i, row)]
+            for request in done:
+                request.answer()
+
+    def _may_go_on(self) -> bool:
+        if self._together and self._at_work:
+            return False
+        return bool(self._samples) or not self._open
+
+    def _taken(self) -> list[Turn]:
+        """As many samples as go into a run, if as many are left for each of the other threads."""
+        most = min(self._most, -(-len(self._samples) // len(self._threads)))
+        taken = [self._samples.popleft()]
+        while len(taken) < most and self._samples[0][0].kind == taken[0][0].kind:
+            taken.append(self._samples.popleft())
+        return taken
+
+
+def _rows(run: Run, taken: list[Turn]) -> Sequence[list[Any] | Exception]:
+    """Of each sample the outputs that its request wants, or why there are none."""
+    wanted = sorted({name for request, _ in taken for name in request.wanted})
+    samples = [request.sample(i) for request, i in taken]
+    try:
+        feed = {name: _joined([sample[name] for sample in samples]) for name in samples[0]}
+        outputs = dict(zip(wanted, run(wanted, feed), strict=True))
+    except Exception as exc:  # noqa: BLE001 - an exception would show the client our paths
+        return [exc] * len(taken)
+    if len(taken) == 1:
+        return [[outputs[name] for name in taken[0][0].wanted]]
+    return [
+        [outputs[name][row : row + 1] for name in request.wanted]
+        for row, (request, _) in enumerate(taken)
+    ]
 
 
 def refused(text: str) -> Exception:
@@ -119,8 +231,3 @@ def sentence(exc: Exception) -> str:
 
 def _joined(arrays: list[Any]) -> Any:
     return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
-
-
-def _response(request: Any, outputs: dict[str, Any]) -> Any:
-    names = request.requested_output_names()
-    return pb_utils.InferenceResponse([pb_utils.Tensor(name, outputs[name]) for name in names])

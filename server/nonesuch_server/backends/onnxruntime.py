@@ -7,11 +7,9 @@ far as they mean something there; others are passed over, as the real backend do
 
 import math
 import os
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import answers
-import numpy as np
 import onnxruntime
 
 # A CPU is fastest while a layer fits its cache: of several samples, so many run at once as answer
@@ -32,7 +30,7 @@ _MODES = {
 
 
 class TritonPythonModel:
-    """One instance: of several samples each thread has its own, what they leave over is on all.
+    """One instance: each thread has samples of its own, but for one that comes when all are idle.
 
     Threads that share a layer wait for each other at its end; those with samples of their own never
     do (measured on two cores; StyleGAN2 at 128 pixels: 1.35 times as many pictures). Both forms
@@ -43,42 +41,23 @@ class TritonPythonModel:
         """Load the model; what is wrong with file or configuration becomes the load's failure."""
         model = answers.Model(args)
         path, threads = model.file("model.onnx"), _threads(model)
-        self.alone = self.many = _session(path, _options(model, threads))
-        inputs, outputs = self.alone.get_inputs(), self.alone.get_outputs()
+        alone = _session(path, _options(model, threads))
+        inputs, outputs = alone.get_inputs(), alone.get_outputs()
         model.check([tensor.name for tensor in inputs], [tensor.name for tensor in outputs])
+        each = [alone.run]
         if model.config["max_batch_size"] > 1 and threads > 1:
-            self.many = _session(path, _options(model, 1))
+            each = [_session(path, _options(model, 1)).run] * threads
         largest = max(math.prod(map(int, tensor["dims"])) for tensor in model.config["output"])
-        self.rows = max(1, _VALUES // max(1, largest))  # samples in a run
-        self.threads, self.pool = threads, ThreadPoolExecutor(threads)
-        self.batched = model.batched
-        self.answers = answers.Answers(model, self._run)
+        rows = max(1, _VALUES // max(1, largest))
+        self.line = answers.Line(model, alone.run, each, rows)
 
-    def execute(self, requests: list[Any]) -> list[Any]:
-        """Answer every request."""
-        result: list[Any] = self.answers.to(requests)
-        return result
+    def execute(self, requests: list[Any]) -> None:
+        """Have every request answered in its turn."""
+        self.line.take(requests)
 
     def finalize(self) -> None:
-        """End the threads."""
-        self.pool.shutdown()
-
-    def _run(self, wanted: list[str], feed: dict[str, Any]) -> list[Any]:
-        count = len(next(iter(feed.values()))) if self.batched and feed else 1
-        if count == 1:
-            result: list[Any] = self.alone.run(wanted, feed)
-            return result
-        rows = min(self.rows, math.ceil(count / self.threads))
-        shared = answers.shared(count, rows * self.threads)
-        parts = [_cut(feed, i, min(i + rows, shared)) for i in range(0, shared, rows)]
-        runs = list(self.pool.map(lambda part: self.many.run(wanted, part), parts))
-        if shared < count:
-            runs.append(self.alone.run(wanted, _cut(feed, shared, count)))
-        return [np.concatenate(column) for column in zip(*runs, strict=True)]
-
-
-def _cut(feed: dict[str, Any], start: int, stop: int) -> dict[str, Any]:
-    return {name: array[start:stop] for name, array in feed.items()}
+        """Answer what is still there."""
+        self.line.close()
 
 
 def _session(path: str, options: Any) -> Any:

@@ -8,10 +8,10 @@ one batch size and fills smaller batches up; this one runs each sample by itself
 """
 
 import os
+from functools import partial
 from typing import Any
 
 import answers
-import numpy as np
 import openvino
 
 _DEVICE = "CPU"
@@ -24,7 +24,7 @@ _COMPILED = {
 
 
 class TritonPythonModel:
-    """One instance: several samples run on a stream each, what they leave over on all threads.
+    """One instance: each sample runs on a stream, but for one that comes when all are idle.
 
     A free batch axis costs OpenVINO a third of its speed, and on a CPU a picture in a batch is no
     cheaper than one alone; streams never wait for each other within a layer. Both forms hold the
@@ -35,59 +35,41 @@ class TritonPythonModel:
         """Load the model; what is wrong with file or configuration becomes the load's failure."""
         model = answers.Model(args)
         threads = _number(model, "INFERENCE_NUM_THREADS") or len(os.sched_getaffinity(0))
-        self.streams = _number(model, "NUM_STREAMS") or threads
+        streams = _number(model, "NUM_STREAMS") or threads
         core = openvino.Core()
         _check_precision(core, model)
         try:
             plan = core.read_model(model.file("model.xml"))
             names = [[p.any_name for p in ports] for ports in (plan.inputs, plan.outputs)]
             model.check(*names)
-            self.alone = _queue(core, plan, model, threads, 1)
-            several = model.config["max_batch_size"] > 1 and self.streams > 1
-            self.many = _queue(core, plan, model, threads, self.streams) if several else self.alone
+            (alone,) = each = _runs(core, plan, model, threads, 1)
+            if model.config["max_batch_size"] > 1 and streams > 1:
+                each = _runs(core, plan, model, threads, streams)
         except RuntimeError as exc:
             raise answers.refused(answers.sentence(exc)) from exc
-        self.batched = model.batched
-        self.answers = answers.Answers(model, self._run)
+        self.line = answers.Line(model, alone, each)
 
-    def execute(self, requests: list[Any]) -> list[Any]:
-        """Answer every request."""
-        result: list[Any] = self.answers.to(requests)
-        return result
+    def execute(self, requests: list[Any]) -> None:
+        """Have every request answered in its turn."""
+        self.line.take(requests)
 
-    def _run(self, wanted: list[str], feed: dict[str, Any]) -> list[Any]:
-        samples = _samples(feed) if self.batched else [feed]
-        shared = answers.shared(len(samples), self.streams)
-        rows = _drawn(self.many, samples[:shared], wanted)
-        rows += _drawn(self.alone, samples[shared:], wanted)
-        return [np.concatenate(column) for column in zip(*rows, strict=True)]
+    def finalize(self) -> None:
+        """Answer what is still there."""
+        self.line.close()
 
 
-def _drawn(queue: Any, samples: list[dict[str, Any]], wanted: list[str]) -> list[list[Any]]:
-    """The wanted outputs of each sample, all of them sent at once."""
-    outputs: dict[int, list[Any]] = {}
-
-    def keep(request: Any, i: int) -> None:
-        outputs[i] = [request.get_tensor(name).data.copy() for name in wanted]
-
-    queue.set_callback(keep)
-    for i, sample in enumerate(samples):
-        queue.start_async(sample, i, share_inputs=True)
-    queue.wait_all()
-    return [outputs[i] for i in range(len(samples))]
-
-
-def _samples(feed: dict[str, Any]) -> list[dict[str, Any]]:
-    count = len(next(iter(feed.values())))
-    return [{name: value[i : i + 1] for name, value in feed.items()} for i in range(count)]
-
-
-def _queue(core: Any, plan: Any, model: Any, threads: int, streams: int) -> Any:
-    """As many requests as there are streams, each of one sample."""
+def _runs(core: Any, plan: Any, model: Any, threads: int, streams: int) -> list[answers.Run]:
+    """What runs a sample, for each of the streams."""
     if model.batched:
         plan.reshape({i.any_name: [1, *list(i.partial_shape)[1:]] for i in plan.inputs})
     options = {**_COMPILED, "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": streams}
-    return openvino.AsyncInferQueue(core.compile_model(plan, _DEVICE, options), streams)
+    compiled = core.compile_model(plan, _DEVICE, options)
+    return [partial(_run, compiled.create_infer_request()) for _ in range(streams)]
+
+
+def _run(request: Any, wanted: list[str], feed: dict[str, Any]) -> list[Any]:
+    request.infer(feed, share_inputs=True)
+    return [request.get_tensor(name).data.copy() for name in wanted]
 
 
 def _check_precision(core: Any, model: Any) -> None:

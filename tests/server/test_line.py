@@ -1,0 +1,231 @@
+"""The line in which samples wait for the engine's threads, without a server and an engine."""
+
+import importlib.util
+import sys
+import threading
+import types
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import nonesuch_server
+
+WAIT_S = 20.0
+
+
+@dataclass
+class Tensor:
+    name: str
+    array: Any
+
+    def as_numpy(self) -> Any:
+        return self.array
+
+
+@dataclass
+class Response:
+    tensors: Sequence[Tensor] = ()
+    error: Any = None
+
+
+@dataclass
+class Asked:
+    """A request as Triton gives it, and what it was answered."""
+
+    values: list[int]
+    answers: list[Response] = field(default_factory=list)
+    answered: threading.Event = field(default_factory=threading.Event)
+
+    def requested_output_names(self) -> list[str]:
+        return ["double"]
+
+    def get_response_sender(self) -> "Asked":
+        return self
+
+    def send(self, response: Response, flags: int) -> None:
+        assert flags == 1
+        self.answers.append(response)
+        self.answered.set()
+
+    @property
+    def found(self) -> list[int]:
+        assert self.answered.wait(WAIT_S)
+        (response,) = self.answers
+        (tensor,) = response.tensors
+        found: list[int] = tensor.array[:, 0].tolist()
+        return found
+
+    @property
+    def error(self) -> str:
+        assert self.answered.wait(WAIT_S)
+        (response,) = self.answers
+        return str(response.error)
+
+
+def _library() -> types.ModuleType:
+    found: Any = types.ModuleType("triton_python_backend_utils")
+    found.get_input_tensor_by_name = lambda asked, _: Tensor("x", np.array(asked.values)[:, None])
+    found.Tensor, found.InferenceResponse = Tensor, Response
+    found.TritonError = lambda text, _code: text
+    found.TritonError.INTERNAL = 0
+    found.TRITONSERVER_RESPONSE_COMPLETE_FINAL = 1
+    module: types.ModuleType = found
+    return module
+
+
+@pytest.fixture(scope="module")
+def answers() -> Iterator[Any]:
+    path = Path(nonesuch_server.__file__).with_name("backends") / "answers.py"
+    spec = importlib.util.spec_from_file_location("answers", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["triton_python_backend_utils"] = _library()
+    try:
+        spec.loader.exec_module(module)
+        yield module
+    finally:
+        del sys.modules["triton_python_backend_utils"]
+
+
+MODEL = types.SimpleNamespace(name="lookup", batched=True, inputs=["x"])
+Run = Callable[[list[str], Mapping[str, Any]], list[Any]]
+
+
+def doubled(wanted: list[str], feed: Mapping[str, Any]) -> list[Any]:
+    """Twice the input; 13 is bad luck."""
+    assert wanted == ["double"]
+    if (feed["x"] == 13).any():
+        raise ValueError("13 is out of range\nException from src/lookup.cpp:7:")
+    return [2 * feed["x"]]
+
+
+def test_each_of_many_requests_gets_its_own_answer_once(answers: Any) -> None:
+    @given(
+        st.lists(st.lists(st.integers(14, 10**6), min_size=1, max_size=9), max_size=30),
+        st.integers(1, 4),
+        st.integers(1, 5),
+    )
+    def hold(batches: list[list[int]], threads: int, rows: int) -> None:
+        line = answers.Line(MODEL, doubled, [doubled] * threads, rows)
+        requests = [Asked(values) for values in batches]
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda request: line.take([request]), requests))
+        line.close()
+
+        assert [each.found for each in requests] == [[2 * v for v in b] for b in batches]
+
+    hold()
+
+
+def test_a_failure_is_the_answer_of_its_request_in_one_line(answers: Any) -> None:
+    line = answers.Line(MODEL, doubled, [doubled] * 2)
+    requests = [Asked([1, 2]), Asked([3, 13, 4, 13]), Asked([5])]
+
+    line.take(requests)
+    line.close()
+
+    assert requests[1].error == "model 'lookup' failed: 13 is out of range"
+    assert (requests[0].found, requests[2].found) == ([2, 4], [10])
+
+
+class Gate:
+    """A run that tells of its beginning, and ends when it may."""
+
+    def __init__(self) -> None:
+        self.begun, self.may_end = threading.Semaphore(0), threading.Semaphore(0)
+        self.sizes: list[int] = []
+
+    def __call__(self, wanted: list[str], feed: Mapping[str, Any]) -> list[Any]:
+        self.sizes.append(len(feed["x"]))
+        self.begun.release()
+        assert self.may_end.acquire(timeout=WAIT_S)
+        return doubled(wanted, feed)
+
+    def wait(self) -> None:
+        assert self.begun.acquire(timeout=WAIT_S)
+
+
+def test_a_sample_that_finds_all_at_rest_has_all_threads_and_others_wait_for_it(
+    answers: Any,
+) -> None:
+    alone, first, second = Gate(), Gate(), Gate()
+    line = answers.Line(MODEL, alone, [first, second])
+    one, two = Asked([1]), Asked([2, 3])
+
+    line.take([one])
+    alone.wait()
+    line.take([two])
+    assert not first.begun.acquire(timeout=0.05)
+    alone.may_end.release()
+    first.wait()
+    second.wait()
+    first.may_end.release()
+    second.may_end.release()
+    line.close()
+
+    assert (one.found, two.found, alone.sizes) == ([2], [4, 6], [1])
+
+
+def test_whoever_is_done_goes_on_and_is_answered_though_another_is_slow(answers: Any) -> None:
+    slow = Gate()
+
+    def run(wanted: list[str], feed: Mapping[str, Any]) -> list[Any]:
+        return (slow if 1 in feed["x"] else doubled)(wanted, feed)
+
+    line = answers.Line(MODEL, doubled, [run, run])
+    held, others = Asked([1, 2]), [Asked([n]) for n in range(20, 30)]
+
+    line.take([held])
+    slow.wait()
+    for other in others:
+        line.take([other])
+
+    assert [other.found for other in others] == [[2 * n] for n in range(20, 30)]
+    assert not held.answered.is_set()
+    slow.may_end.release()
+    line.close()
+    assert held.found == [2, 4]
+
+
+def test_what_no_thread_will_soon_take_stays_with_the_server(answers: Any) -> None:
+    gate = Gate()
+    line = answers.Line(MODEL, gate, [gate, gate])
+    many = Asked(list(range(20, 28)))
+
+    with ThreadPoolExecutor(1) as pool:
+        taken = pool.submit(line.take, [many])
+        for left in range(8, 2, -1):
+            gate.wait()
+            if left > 4:  # beside the two that run, and the one that takes the place of this
+                assert not taken.done()
+            gate.may_end.release()
+        taken.result(WAIT_S)
+        gate.may_end.release(2)
+        line.close()
+
+    assert many.found == [2 * n for n in range(20, 28)]
+
+
+def test_small_samples_run_together_if_there_is_enough_for_all_threads(answers: Any) -> None:
+    gate = Gate()
+    line = answers.Line(MODEL, doubled, [gate, gate], 3)
+    many = Asked(list(range(20, 28)))
+
+    with ThreadPoolExecutor(1) as pool:
+        taken = pool.submit(line.take, [many])
+        gate.may_end.release(8)
+        taken.result(WAIT_S)
+        line.close()
+
+    assert many.found == [2 * n for n in range(20, 28)]
+    assert sum(gate.sizes) == 8
+    assert gate.sizes[0] == 3
+    assert max(gate.sizes) == 3
