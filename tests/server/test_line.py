@@ -3,6 +3,7 @@
 import importlib.util
 import sys
 import threading
+import time
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -195,23 +196,64 @@ def test_whoever_is_done_goes_on_and_is_answered_though_another_is_slow(answers:
     assert held.found == [2, 4]
 
 
-def test_what_no_thread_will_soon_take_stays_with_the_server(answers: Any) -> None:
+def test_a_single_picture_overtakes_a_large_request_that_has_not_waited_long(answers: Any) -> None:
+    gate, begun = Gate(), []
+
+    def run(wanted: list[str], feed: Mapping[str, Any]) -> list[Any]:
+        begun.append(int(feed["x"][0, 0]))
+        return gate(wanted, feed)
+
+    line = answers.Line(MODEL, run, [run])
+    first, large, single = Asked([1]), Asked([20, 21, 22, 23]), Asked([30])
+    line.take([first])
+    gate.wait()
+    time.sleep(0.1)  # so long is a run
+    gate.may_end.release()
+    assert first.found == [2]
+    line.take([large])
+    gate.wait()
+    line.take([single])
+    gate.may_end.release(5)
+    line.close()
+
+    assert begun == [1, 20, 30, 21, 22, 23]
+    assert (large.found, single.found) == ([40, 42, 44, 46], [60])
+
+
+def test_a_large_request_is_not_overtaken_for_ever(answers: Any) -> None:
+    def run(wanted: list[str], feed: Mapping[str, Any]) -> list[Any]:
+        time.sleep(0.01)
+        return doubled(wanted, feed)
+
+    line = answers.Line(MODEL, run, [run])
+    singles = [Asked([n]) for n in range(20, 60)]
+    large = Asked([1, 2, 3, 4])
+
+    line.take(singles[:4])
+    line.take([large])
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(lambda: [line.take([single]) for single in singles[4:]])
+        assert large.found == [2, 4, 6, 8]
+        assert not singles[-1].answered.is_set()
+    line.close()
+
+
+def test_a_long_line_forms_in_the_server(answers: Any) -> None:
     gate = Gate()
     line = answers.Line(MODEL, gate, [gate, gate])
-    many = Asked(list(range(20, 28)))
+    many = [Asked([n]) for n in range(20, 32)]
 
     with ThreadPoolExecutor(1) as pool:
-        taken = pool.submit(line.take, [many])
-        for left in range(8, 2, -1):
-            gate.wait()
-            if left > 4:  # beside the two that run, and the one that takes the place of this
-                assert not taken.done()
-            gate.may_end.release()
-        taken.result(WAIT_S)
+        taken = pool.submit(line.take, many)
+        gate.wait()
+        gate.wait()
+        assert not taken.done()
         gate.may_end.release(2)
+        taken.result(WAIT_S)
+        gate.may_end.release(10)
         line.close()
 
-    assert many.found == [2 * n for n in range(20, 28)]
+    assert [each.found for each in many] == [[2 * n] for n in range(20, 32)]
 
 
 def test_small_samples_run_together_if_there_is_enough_for_all_threads(answers: Any) -> None:

@@ -3,10 +3,12 @@
 The server lays a copy beside each of them, which imports it by its bare name.
 """
 
+import heapq
+import itertools
 import json
 import os
 import threading
-from collections import deque
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,6 +16,10 @@ import numpy as np
 import triton_python_backend_utils as pb_utils
 
 Run = Callable[[list[str], dict[str, Any]], list[Any]]  # wanted outputs, feed → their arrays
+
+_HELD = 8  # requests that wait here; more than that wait in the server
+_PATIENCE = 2.0  # times the time of a run that a request can wait for each of its samples
+_RECENT = 0.1  # weight of the newest run in their mean
 
 
 class Model:
@@ -68,6 +74,7 @@ class Request:
         count = len(next(iter(self.feed.values()))) if model.batched and self.feed else 1
         self._rows: list[list[Any]] = [[]] * max(1, count)
         self._left = len(self._rows)
+        self.begun = 0  # samples whose turn has come
         self._name, self._failure = model.name, ""
 
     def __len__(self) -> int:
@@ -114,18 +121,23 @@ Turn = tuple[Request, int]  # a sample of a request
 
 
 class Line:
-    """Samples that wait, first come, first served, and threads that never wait for each other.
+    """Requests that wait, and threads that run their samples and never wait for each other.
 
     A request is answered as soon as its own samples are done, and no thread stands still while
-    there are others. A sample that comes when all are at rest is run by all of them, so that it is
-    done sooner; that makes fewer samples a second, so those that follow get a thread each.
+    there are others. The first is whose patience ends first, which is the longer the more samples
+    it has: one for a single picture comes before the rest of a large one, though not before one
+    that has waited for long. A sample that comes when all are at rest is run by all threads, so
+    that it is done sooner; that makes fewer samples a second, so those that follow get one each.
     """
 
     def __init__(self, model: Model, alone: Run, each: Sequence[Run], rows: int = 1) -> None:
         """Take what runs samples on all threads, what does on each one's own, and how many."""
         self._model, self._alone = model, alone
         self._most = rows if model.batched else 1  # samples in a run
-        self._samples: deque[Turn] = deque()
+        self._waiting: list[tuple[float, int, Request]] = []  # a heap, by the end of patience
+        self._order = itertools.count()
+        self._left = 0  # samples whose turn has not come
+        self._run_s = 0.0  # of a sample, of late
         self._at_work = 0  # threads
         self._together = False  # whether the next or the present run is on all threads
         self._open = True
@@ -138,17 +150,20 @@ class Line:
             thread.start()
 
     def take(self, requests: list[Any]) -> None:
-        """Let requests wait; returns when no thread has more than one sample still to go.
+        """Let requests wait; returns when there is room for more.
 
         What comes until then waits in the server, which counts it, and brings it in batches.
         """
         entered = [Request(self._model, request) for request in requests]
         with self._room:
-            at_rest = not (self._samples or self._at_work)
-            self._samples.extend((request, i) for request in entered for i in range(len(request)))
-            self._together = self._together or (at_rest and len(self._samples) == 1)
-            self._work.notify(len(self._samples))
-            self._room.wait_for(lambda: len(self._samples) <= len(self._threads))
+            at_rest = not (self._left or self._at_work)
+            for request in entered:
+                end_s = time.monotonic() + _PATIENCE * self._run_s * len(request)
+                heapq.heappush(self._waiting, (end_s, next(self._order), request))
+                self._left += len(request)
+            self._together = self._together or (at_rest and self._left == 1)
+            self._work.notify(self._left)
+            self._room.wait_for(lambda: len(self._waiting) <= _HELD)
 
     def close(self) -> None:
         """Run what still waits, and end."""
@@ -163,14 +178,17 @@ class Line:
         while True:
             with self._work:
                 self._work.wait_for(self._may_go_on)
-                if not self._samples:
+                if not self._left:
                     return
                 taken, together = self._taken(), self._together
                 self._at_work += 1
                 self._room.notify_all()
+            start_s = time.monotonic()
             rows = _rows(self._alone if together else run, taken)
+            run_s = (time.monotonic() - start_s) / len(taken)
             with self._work:
                 self._at_work -= 1
+                self._run_s += _RECENT * (run_s - self._run_s) if self._run_s else run_s
                 if together:
                     self._together = False
                     self._work.notify_all()
@@ -182,14 +200,20 @@ class Line:
     def _may_go_on(self) -> bool:
         if self._together and self._at_work:
             return False
-        return bool(self._samples) or not self._open
+        return bool(self._left) or not self._open
 
     def _taken(self) -> list[Turn]:
         """As many samples as go into a run, if as many are left for each of the other threads."""
-        most = min(self._most, -(-len(self._samples) // len(self._threads)))
-        taken = [self._samples.popleft()]
-        while len(taken) < most and self._samples[0][0].kind == taken[0][0].kind:
-            taken.append(self._samples.popleft())
+        most = min(self._most, -(-self._left // len(self._threads)))
+        taken: list[Turn] = []
+        kind = self._waiting[0][-1].kind
+        while len(taken) < most and self._waiting and self._waiting[0][-1].kind == kind:
+            request = self._waiting[0][-1]
+            taken.append((request, request.begun))
+            request.begun += 1
+            if request.begun == len(request):
+                heapq.heappop(self._waiting)
+        self._left -= len(taken)
         return taken
 
 
