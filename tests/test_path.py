@@ -161,10 +161,10 @@ def test_64_unlike_requests_at_once_share_batches_and_equal_their_single_runs(
             assert np.abs(a.array().astype(int) - b.array()).max() <= 1
             assert a.recipe == b.recipe
         batch = max(batch, inferences / executions)
-        if batch > 1.5:
+        if batch > 4:
             break
 
-    assert batch > 1.5  # the engine's line takes some before a batch forms behind them
+    assert batch > 4
 
 
 def _runs(triton: InferenceServerClient, model: str) -> tuple[int, int]:

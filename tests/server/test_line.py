@@ -238,22 +238,37 @@ def test_a_large_request_is_not_overtaken_for_ever(answers: Any) -> None:
     line.close()
 
 
-def test_a_long_line_forms_in_the_server(answers: Any) -> None:
+def test_a_long_line_of_single_samples_forms_in_the_server(answers: Any) -> None:
     gate = Gate()
     line = answers.Line(MODEL, gate, [gate, gate])
     many = [Asked([n]) for n in range(20, 32)]
 
     with ThreadPoolExecutor(1) as pool:
         taken = pool.submit(line.take, many)
-        gate.wait()
-        gate.wait()
-        assert not taken.done()
-        gate.may_end.release(2)
+        gate.may_end.release(7)
+        for _ in range(9):
+            gate.wait()
+        assert not taken.done()  # one for each thread waits, and one more
+        gate.may_end.release()
         taken.result(WAIT_S)
-        gate.may_end.release(10)
+        gate.may_end.release(4)
         line.close()
 
     assert [each.found for each in many] == [[2 * n] for n in range(20, 32)]
+
+
+def test_large_requests_keep_no_single_one_in_the_server(answers: Any) -> None:
+    gate = Gate()
+    line = answers.Line(MODEL, gate, [gate, gate])
+    large = [Asked([n, n + 1, n + 2]) for n in range(20, 26)]
+
+    for each in large:
+        line.take([each])  # returns, though no run has ended
+    line.take([Asked([30])])
+
+    gate.may_end.release(19)
+    line.close()
+    assert [each.found for each in large] == [[2 * (n + i) for i in range(3)] for n in range(20, 26)]
 
 
 def test_small_samples_run_together_if_there_is_enough_for_all_threads(answers: Any) -> None:

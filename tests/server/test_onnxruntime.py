@@ -35,13 +35,21 @@ def test_samples_come_back_in_their_order(client: InferenceServerClient, count: 
     assert _value(client, *rows)[:, 0, 0].tolist() == [3 * row for row in rows]
 
 
-def test_requests_that_come_together_answer_as_if_alone(client: InferenceServerClient) -> None:
+def _runs(client: InferenceServerClient) -> int:
+    return int(client.get_inference_statistics("lookup").model_stats[0].execution_count)
+
+
+def test_requests_that_wait_together_run_as_one_and_answer_as_if_alone(
+    client: InferenceServerClient,
+) -> None:
     requests = [(1,), (2, 3), (9,), (0, 5, 7)]
     alone = [_value(client, *rows) for rows in requests]
+    before = _runs(client)
 
     with ThreadPoolExecutor(len(requests)) as pool:
         together = list(pool.map(lambda rows: _value(client, *rows), requests))
 
+    assert _runs(client) - before < len(requests)
     for answer, expected in zip(together, alone, strict=True):
         np.testing.assert_array_equal(answer, expected)
 

@@ -17,7 +17,7 @@ import triton_python_backend_utils as pb_utils
 
 Run = Callable[[list[str], dict[str, Any]], list[Any]]  # wanted outputs, feed → their arrays
 
-_HELD = 8  # requests that wait here; more than that wait in the server
+_LARGE = 8  # requests of several samples that wait here; more than that wait in the server
 _PATIENCE = 2.0  # times the time of a run that a request can wait for each of its samples
 _RECENT = 0.1  # weight of the newest run in their mean
 
@@ -152,7 +152,9 @@ class Line:
     def take(self, requests: list[Any]) -> None:
         """Let requests wait; returns when there is room for more.
 
-        What comes until then waits in the server, which counts it, and brings it in batches.
+        What comes until then waits in the server, which counts it, and brings it in batches. Of
+        single samples, one for each thread is enough to keep them at work. A large request waits
+        here, where a single sample can overtake it, and not in the server, where none could.
         """
         entered = [Request(self._model, request) for request in requests]
         with self._room:
@@ -163,7 +165,7 @@ class Line:
                 self._left += len(request)
             self._together = self._together or (at_rest and self._left == 1)
             self._work.notify(self._left)
-            self._room.wait_for(lambda: len(self._waiting) <= _HELD)
+            self._room.wait_for(self._has_room)
 
     def close(self) -> None:
         """Run what still waits, and end."""
@@ -196,6 +198,10 @@ class Line:
                 done = [request for (request, i), row in turns if request.keep(i, row)]
             for request in done:
                 request.answer()
+
+    def _has_room(self) -> bool:
+        single = sum(len(request) == 1 for _, _, request in self._waiting)
+        return single <= len(self._threads) and len(self._waiting) - single <= _LARGE
 
     def _may_go_on(self) -> bool:
         if self._together and self._at_work:
