@@ -28,7 +28,7 @@ from nonesuch_export.engine import Loaded, runtime
 from nonesuch_loadtest.bare import feeds
 from nonesuch_loadtest.resources import Resources, listener
 
-_BATCHES = (1, 2, 4, 8)
+_BATCHES = (1, 2, 4, 8, 16)
 _READINGS = 10  # of the memory
 
 

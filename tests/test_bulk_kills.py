@@ -20,7 +20,7 @@ from nonesuch_server.runtime import Runtime
 pytestmark = pytest.mark.triton
 
 ROOT = Path(__file__).parents[1]
-FEW, MANY = 120, 400  # seeds
+FEW, MANY = 120, 800  # seeds: the latter are more than ten kills leave time for
 SHARD = 20
 LIMIT_BYTES = 60_000  # about half a shard
 
@@ -33,6 +33,7 @@ class Workshop:
     out: Path
     seeds: int = FEW
     chance: Random = field(default_factory=lambda: Random(5))
+    cut_short: int = 0  # runs that were at work when they were killed, or when the disk was full
     small: bool = False  # whether `out` is a file system of its own, which can be made small
 
     @property
@@ -53,12 +54,14 @@ class Workshop:
         """Kill the process some time after its first picture."""
         with self.begun() as program:
             time.sleep(self.chance.uniform(0, 0.4))
+            self.cut_short += program.poll() is None
             program.kill()
 
     def server_killed(self) -> None:
         """Kill the server in the middle of the work, and start another; the process goes on."""
         with self.begun() as program:
             time.sleep(self.chance.uniform(0, 0.3))
+            self.cut_short += program.poll() is None
             os.kill(self.server.pid, signal.SIGKILL)
             self.server.stop()
             self.server.start()
@@ -77,6 +80,7 @@ class Workshop:
             _, said = program.communicate(timeout=60)
         assert program.returncode == 1, said
         assert "cannot write" in said
+        self.cut_short += 1
         assert not [*(self.out / ".aside").glob("*")]
         if self.small:
             self._resize(2**26)
@@ -145,4 +149,5 @@ def test_fifty_kills_leave_no_trace(
     for way in ways:
         way()
 
+    assert shop.cut_short == len(ways)
     assert shop.finished() == whole

@@ -117,9 +117,9 @@ def convert(file: Path, out: Path) -> None:
 @_engine_options
 @click.option(
     "--max-batch",
-    type=click.IntRange(1, 1024),
-    default=8,
-    help="Samples in one run of the engine at most.",
+    type=click.IntRange(0, 1024),
+    default=0,
+    help="Samples in one run of the engine at most; 0 = 16 up to 128x128 pixels, 8 above.",
 )
 @_CROP
 @_TILE

@@ -13,7 +13,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +36,7 @@ from nonesuch_export.tuning import Trial
 
 VERSION = "1"
 STAGES = Path(__file__).parent / "stages"
+_SMALL = 128 * 128  # pixels
 _TUNED_BATCH = 4  # pictures in a run while forms are measured, if a run may have so many
 PARTS = ("_generator", "_mapping", "_encoder", "_sampler", "")  # the ensemble last
 
@@ -65,7 +66,7 @@ class Plan:
     repository: Path
     engine: str = "onnxruntime"
     precision: str = "fp32"
-    max_batch: int = 8  # samples in one run of the engine at most
+    max_batch: int = 0  # samples in one run of the engine at most; 0 = as the picture's size says
     crop: Crop | None = None  # of the network's picture
     tile: Tile | None = None  # the axes along which pictures are to repeat without a seam
     directions: tuple[Path, ...] = ()  # files of `nonesuch_export.directions`
@@ -78,8 +79,8 @@ class Plan:
                 f"{self.name!r} is no model name: use letters, digits, '.', '_', '-', and no "
                 f"ending {', '.join(PARTS[:-1])}"
             )
-        if not 1 <= self.max_batch <= 1024:
-            raise InvalidRequest(f"max_batch is {self.max_batch}, expected 1 to 1024")
+        if not 0 <= self.max_batch <= 1024:
+            raise InvalidRequest(f"max_batch is {self.max_batch}, expected 0 to 1024")
         if self.modes and not 2 <= self.modes <= clusters.MOST:
             raise InvalidRequest(f"modes is {self.modes}, expected 0 or 2 to {clusters.MOST}")
         runtime(self.engine, self.precision)
@@ -107,6 +108,7 @@ def build(checkpoint: Checkpoint, plan: Plan) -> Built:
     runtime(plan.engine, plan.precision).available()
     generator = network.build(checkpoint)
     generator.frame(plan.crop, plan.tile)
+    plan = replace(plan, max_batch=plan.max_batch or _usual_batch(generator))
     named = _directions(checkpoint, generator, plan)
     if plan.modes:
         generator.modes = clusters.find(generator, plan.modes)
@@ -130,6 +132,15 @@ def build(checkpoint: Checkpoint, plan: Plan) -> Built:
             np.save(sampler / "w_avg.npy", generator.w_avg.numpy())
         models = _move(folder, plan)
     return Built(card=card, report=report, models=models, trials=trials)
+
+
+def _usual_batch(generator: Generator) -> int:
+    """The most samples in a run: more of small pictures, beside which a request costs too much.
+
+    At 128x128 on two cores, requests for 16 pictures instead of 8 made 1.04 times as many a second.
+    """
+    known = graph.sizes(generator)
+    return 16 if known["height"] * known["width"] <= _SMALL else 8
 
 
 def _choose_forms(generator: Generator, checkpoint: Checkpoint, plan: Plan) -> tuple[Trial, ...]:

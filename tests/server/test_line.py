@@ -245,13 +245,13 @@ def test_a_long_line_of_single_samples_forms_in_the_server(answers: Any) -> None
 
     with ThreadPoolExecutor(1) as pool:
         taken = pool.submit(line.take, many)
-        gate.may_end.release(7)
-        for _ in range(9):
+        gate.may_end.release(8)
+        for _ in range(10):
             gate.wait()
-        assert not taken.done()  # one for each thread waits, and one more
+        assert not taken.done()  # one for each thread still waits
         gate.may_end.release()
         taken.result(WAIT_S)
-        gate.may_end.release(4)
+        gate.may_end.release(3)
         line.close()
 
     assert [each.found for each in many] == [[2 * n] for n in range(20, 32)]
@@ -268,7 +268,9 @@ def test_large_requests_keep_no_single_one_in_the_server(answers: Any) -> None:
 
     gate.may_end.release(19)
     line.close()
-    assert [each.found for each in large] == [[2 * (n + i) for i in range(3)] for n in range(20, 26)]
+    assert [each.found for each in large] == [
+        [2 * (n + i) for i in range(3)] for n in range(20, 26)
+    ]
 
 
 def test_small_samples_run_together_if_there_is_enough_for_all_threads(answers: Any) -> None:

@@ -70,7 +70,7 @@ class Bulk(Iterator[Row]):
         self._held = ExitStack()
         self._take_hold(resume)
         done = self._place.done()
-        self._seen = Seen()
+        self._seen = Seen()  # where duplicates are left out
         self._todo = self._left(done)
         self.there = len(plan.seeds) - sum(len(plan.positions(shard)) for shard in self._todo)
         self.report: Report | None = None  # of the whole set, when it was made now
@@ -165,7 +165,7 @@ class Bulk(Iterator[Row]):
         return list(range(first, self._plan.shards))
 
     def _notice(self, row: Row) -> None:
-        if row.dhash is not None and row.duplicate_of is None:
+        if self._plan.dedupe and row.dhash is not None and row.duplicate_of is None:
             self._seen.add(row.seed, row.dhash)
 
     def _conclude(self) -> None:
@@ -250,8 +250,8 @@ class Bulk(Iterator[Row]):
                 continue
             self._in_a_row = 0
             row = self._added(seed, outcome, shard)
+            self._notice(row)
             if row.duplicate_of is None:
-                self._notice(row)
                 for sheets in beside:
                     sheets.add(outcome)
             yield row
