@@ -48,6 +48,12 @@ _DTYPES = {
     "UINT8": pb.TYPE_UINT8,
     "BYTES": pb.TYPE_STRING,
 }
+_REASON = """\
+# max_batch_size: as many as make a request's own cost small beside that of its pictures.
+# instance_group: one; a second engine holds the weights again, and shares the same processor.
+# dynamic_batching: no delay; while a batch is at work the next one forms behind it by itself.
+# `nonesuch-loadtest sweep NAME --write` measures it on the machine that serves, and says so here.
+"""
 # What the ensemble's steps call the tensors that run between them.
 _PIXELS = Tensor("pixels", "UINT8", contract.IMAGE.shape)
 _SETTINGS = Tensor("settings", "BYTES", (1,))
@@ -195,7 +201,8 @@ def _directions(checkpoint: Checkpoint, generator: Generator, plan: Plan) -> Dir
 def _write_models(folder: Path, card: Card, generator: Generator) -> None:
     known = graph.sizes(generator) | {"num_directions": len(card.directions)}
     for config in configs(card, known):
-        text = text_format.MessageToString(config)
+        reason = _REASON if config.name.endswith("_generator") else ""
+        text = reason + text_format.MessageToString(config)
         (folder / config.name / "config.pbtxt").write_text(text, encoding="utf-8")
     for stage in ("sampler", "encoder"):
         shutil.copyfile(

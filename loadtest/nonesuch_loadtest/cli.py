@@ -305,7 +305,7 @@ def bench(*, model: str, repository: Path, url: str, window_s: float, out: Path)
 @flags.request_flags
 @flags.time_flags
 @flags.objective_flag()
-@click.option("--write", is_flag=True, help="Give the model in --repository the best of them.")
+@click.option("--write", is_flag=True, help="Give the model in --repository the best, and say why.")
 @flags.out_flags
 def sweep(*, model: str, write: bool, out: Path | None, as_json: bool, **given: Any) -> None:
     """Try configurations of MODEL, every combination of the lists, each on a server of its own.
@@ -342,7 +342,8 @@ def sweep(*, model: str, write: bool, out: Path | None, as_json: bool, **given: 
     if not result.answer:
         click.get_current_context().exit(1)
     if write:
-        sweeping.configure(tried, sweeping.Choice(**result.answer), tried.repository)
+        best = sweeping.Choice(**result.answer)
+        sweeping.configure(tried, best, tried.repository, sweeping.reason(result))
 
 
 def _told(choice: "Choice", said: "Result | str") -> str:

@@ -26,6 +26,7 @@ from nonesuch.errors import InvalidRequest, NonesuchError, SetupError
 from nonesuch_loadtest import result
 from nonesuch_loadtest.bare import read_card
 from nonesuch_loadtest.result import Point, Result
+from nonesuch_loadtest.words import setting
 
 _STEPS = ("sampler", "generator", "encoder", "mapping")
 _COMMAND_S = 3600.0
@@ -129,8 +130,28 @@ def laid(sweep: Sweep, choice: Choice) -> Iterator[Path]:
         yield repository
 
 
-def configure(sweep: Sweep, choice: Choice, repository: Path) -> None:
-    """Give the model of a repository this configuration, its engine rebuilt where it is another."""
+def reason(found: Result) -> str:
+    """Why the answer of a sweep is the best, in lines for a configuration."""
+    scenario, machine = found.scenario, found.hardware
+    lines = []
+    for point in sorted(found.points, key=lambda point: -point.total.rate_hz):
+        total = point.total
+        told = f"{setting(point.setting)}: {total.rate_hz:.1f} images/s"
+        told += f", p99 {1000 * total.percentile(99):.0f} ms"
+        told += f", {total.failures} failed" if total.failures else ""
+        lines.append(told + (" (chosen)" if point.setting == found.answer else ""))
+    callers = f"{scenario.concurrency} callers, {scenario.windows} x {scenario.window_s:g} s each"
+    if (objective := scenario.objective) is not None:
+        callers += f", p{objective.percentile:g} under {1000 * objective.limit_s:g} ms"
+    head = f"Measured by nonesuch-loadtest sweep, {found.started[:10]}: {callers}, on"
+    return "\n".join([head, f"{machine.cpu}, {machine.cores} cores:", *lines])
+
+
+def configure(sweep: Sweep, choice: Choice, repository: Path, why: str = "") -> None:
+    """Give the model of a repository this configuration, its engine rebuilt where it is another.
+
+    why is written above the generator's configuration, in place of what stands there.
+    """
     card = read_card(repository, sweep.model)
     other = (choice.engine, choice.precision) != (card.engine, card.precision)
     # A plan of TensorRT is for so many pictures and no more.
@@ -147,7 +168,7 @@ def configure(sweep: Sweep, choice: Choice, repository: Path) -> None:
     del config.instance_group[:]
     config.instance_group.add(count=choice.instances, kind=kind)
     config.dynamic_batching.max_queue_delay_microseconds = choice.delay_us
-    _write(config, path)
+    _write(config, path, why)
 
 
 def _resize(path: Path, max_batch: int) -> None:
@@ -237,5 +258,12 @@ def _read(path: Path) -> Any:
     return text_format.Parse(path.read_text(encoding="utf-8"), pb.ModelConfig())
 
 
-def _write(config: Any, path: Path) -> None:
-    files.save(path, text_format.MessageToString(config, as_utf8=True).encode())
+def _write(config: Any, path: Path, why: str = "") -> None:
+    """Write a configuration, below the comment that stands above it, or another."""
+    comment = "".join(f"# {line}\n" for line in why.splitlines()) or _comment(path)
+    files.save(path, f"{comment}{text_format.MessageToString(config, as_utf8=True)}".encode())
+
+
+def _comment(path: Path) -> str:
+    with path.open(encoding="utf-8") as file:
+        return "".join(itertools.takewhile(lambda line: line.startswith("#"), file))

@@ -1,6 +1,7 @@
 """The highest rate within an objective, and the best configuration."""
 
-from dataclasses import replace
+import shutil
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from nonesuch_loadtest.sweep import Axes, Choice, Sweep
 from nonesuch_server import Embedded
 
 GOLDEN = Path(__file__).parent.parent / "golden"
-NOW = Choice(engine="onnxruntime", precision="fp32", max_batch=8, instances=1, delay_us=0)
+NOW = Choice(engine="onnxruntime", precision="fp32", max_batch=16, instances=1, delay_us=0)
 
 
 @pytest.mark.slow
@@ -49,7 +50,7 @@ def test_a_search_without_an_objective_is_refused(repository: Path) -> None:
 
 
 def test_axes_combine_and_begin_with_what_is() -> None:
-    axes = Axes(instances=(2, 1), max_batches=(4, 8))
+    axes = Axes(instances=(2, 1), max_batches=(4, 16))
 
     found = axes.choices(NOW)
 
@@ -67,6 +68,19 @@ def test_a_configuration_is_laid_beside_and_written_where_wanted(repository: Pat
         assert read_card(folder, "faces").max_batch == 4
 
     assert sweep.now(repository, "faces") == NOW
+
+
+def test_the_reason_stands_above_the_configuration_until_there_is_another(repository: Path) -> None:
+    asked = Sweep(model="faces", repository=repository, checkpoint=None, arguments=())
+    path = Path("faces_generator", "config.pbtxt")
+    assert (repository / path).read_text(encoding="utf-8").startswith("# max_batch_size: ")
+
+    with sweep.laid(asked, NOW) as folder:
+        sweep.configure(asked, NOW, folder, "Measured:\none is best.")
+        sweep.configure(asked, replace(NOW, delay_us=7), folder)
+        text = (folder / path).read_text(encoding="utf-8")
+        assert text.startswith('# Measured:\n# one is best.\nname: "faces_generator"\n')
+        assert sweep.now(folder, "faces").delay_us == 7
 
 
 def test_another_engine_is_built_of_the_models_own_checkpoint(repository: Path) -> None:
@@ -89,8 +103,13 @@ def test_another_engine_is_built_of_the_models_own_checkpoint(repository: Path) 
 
 @pytest.mark.slow
 @pytest.mark.triton
-def test_a_sweep_measures_each_and_names_the_best(repository: Path, tmp_path: Path) -> None:
-    words = ["sweep", "ada", "--repository", str(repository), "--instances", "1,2"]
+def test_a_sweep_measures_each_and_gives_the_model_the_best_and_why(
+    repository: Path, tmp_path: Path
+) -> None:
+    models = tmp_path / "models"
+    for part in repository.glob("ada*"):
+        shutil.copytree(part, models / part.name)
+    words = ["sweep", "ada", "--repository", str(models), "--instances", "1,2", "--write"]
     words += ["--window-s", "1", "--windows", "2", "--out", str(tmp_path)]
 
     ran = CliRunner().invoke(main, words)
@@ -99,4 +118,9 @@ def test_a_sweep_measures_each_and_names_the_best(repository: Path, tmp_path: Pa
     found = result.read(tmp_path / "result.json")
     assert [point.setting["instances"] for point in found.points] == [1, 2]
     best = max(found.points, key=lambda point: point.total.rate_hz)
-    assert found.answer == best.setting
+    assert found.answer == best.setting == asdict(sweep.now(models, "ada"))
+    written = (models / "ada_generator" / "config.pbtxt").read_text(encoding="utf-8").splitlines()
+    assert written[0].startswith("# Measured by nonesuch-loadtest sweep, ")
+    assert f"{best.total.rate_hz:.1f} images/s" in written[2]
+    assert written[2].endswith("(chosen)")
+    assert written[3].startswith("# engine onnxruntime, precision fp32, max batch ")
