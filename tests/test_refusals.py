@@ -118,7 +118,7 @@ _BAD: list[tuple[str, dict[str, Any], str]] = [
     ),
     ("faces", {"seed": [[1]], "noise_scale": [[-11]]}, "noise_scale is -11, expected -10 to 10"),
     ("faces", {"z": np.zeros((1, 32))}, "unexpected shape for input 'z'"),
-    ("faces", {"seed": [[1]] * 9}, "batch-size must be <= 8"),
+    ("faces", {"seed": [[1]] * 17}, "batch-size must be <= 16"),
 ]
 
 
