@@ -113,8 +113,10 @@ def run(  # noqa: PLR0913 - an argument for each option
     _catch_signals()
     with Embedded(repository, runtime, listen, timeout_s=timeout_s, log_file=log_file) as server:
         _show(server, on_stderr=bool(command))
+        # Before anyone is told: a process that dies unseen would never be missed.
+        watch = Watch(server.pid, server.listen.grpc)
         with _ready(server, ready_file):
-            status = _run_beside(command, server) if command else _serve(server)
+            status = _run_beside(command, server, watch) if command else _serve(server, watch)
     sys.exit(status)
 
 
@@ -220,8 +222,7 @@ def _ready(server: Embedded, path: Path | None) -> Iterator[None]:
         path.unlink(missing_ok=True)
 
 
-def _serve(server: Embedded) -> int:
-    watch = Watch(server.pid, server.listen.grpc)
+def _serve(server: Embedded, watch: Watch) -> int:
     with suppress(_Signalled):
         while True:
             server.wait(_LOOK_S)
@@ -236,22 +237,21 @@ def _heal(watch: Watch) -> None:
         watch.heal(model)
 
 
-def _run_beside(command: Sequence[str], server: Embedded) -> int:
+def _run_beside(command: Sequence[str], server: Embedded, watch: Watch) -> int:
     addresses = {"NONESUCH_URL": server.listen.grpc, "NONESUCH_HTTP_URL": server.listen.http}
     try:
         process = subprocess.Popen(command, env={**os.environ, **addresses})
     except OSError as exc:
         raise SetupError(f"cannot run {command[0]}: {exc.strerror}; look at its path") from exc
     try:
-        status = _await_command(process, server)
+        status = _await_command(process, server, watch)
     finally:
         process.kill()  # only where an exception broke off the wait; else it has ended
         process.wait()
     return 128 - status if status < 0 else status
 
 
-def _await_command(process: "subprocess.Popen[bytes]", server: Embedded) -> int:
-    watch = Watch(server.pid, server.listen.grpc)
+def _await_command(process: "subprocess.Popen[bytes]", server: Embedded, watch: Watch) -> int:
     try:
         while process.poll() is None:
             with suppress(subprocess.TimeoutExpired):
