@@ -32,14 +32,16 @@ class Watch:
 
         A model that was unloaded or loaded anew on purpose is none.
         """
-        living = stubs(self._pid)
-        gone = {pid: model for pid, model in self._stubs.items() if pid not in living}
+        states = {pid: _state(pid) for pid in self._stubs}
+        # Triton collects the stubs that it ends itself; those that died stay as zombies.
+        dead = {pid for pid, state in states.items() if state == "Z"}
         with suppress(InferenceServerException):  # no answer: look again, if the server still lives
-            ready = self._ready() if gone else set()
-            # Triton collects the stubs that it ends itself; those that died stay as zombies.
-            dead = gone.keys() & set(_children(self._pid))
-            self._stubs = living
-            return sorted({gone[pid] for pid in dead} & ready)
+            ready = self._ready() if dead else set()
+            fallen = sorted({self._stubs[pid] for pid in dead} & ready)
+            # One reading of a process's children may miss some: who is still there is kept.
+            kept = {pid: self._stubs[pid] for pid, state in states.items() if state not in "Z"}
+            self._stubs = kept | stubs(self._pid)
+            return fallen
         return []
 
     def heal(self, model: str) -> None:
@@ -68,6 +70,13 @@ def stubs(pid: int) -> dict[int, str]:
     """Return a server's living stubs, each process id with its model; none if it has ended."""
     models = {child: _model(child) for child in _children(pid)}
     return {child: model for child, model in models.items() if model}
+
+
+def _state(pid: int) -> str:
+    """The letter of a process's state, "Z" of a zombie; empty if there is no such process."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(") ")[2][0]
+    return ""
 
 
 def _children(pid: int) -> Iterator[int]:

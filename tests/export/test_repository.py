@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,22 @@ def test_there_are_five_models_and_nothing_else(built: Path) -> None:
     for name in MODELS:
         assert _config(built, name).name == name
         assert _config(built, name).max_batch_size == 4
+
+
+@pytest.mark.parametrize(("resolution", "most"), [(128, 16), (256, 8)])
+def test_small_pictures_have_larger_batches_unless_told_otherwise(
+    tmp_path: Path, resolution: int, most: int
+) -> None:
+    widths = (2,) * (resolution.bit_length() - 2)
+    made = network.freeze(
+        forge.shaped(replace(SMALL, resolution=resolution, widths=widths)), "small"
+    )
+
+    built = build(made, Plan(name="faces", repository=tmp_path))
+
+    assert built.card.max_batch == most
+    for name in MODELS:
+        assert _config(tmp_path, name).max_batch_size == most
 
 
 def test_the_configuration_names_what_the_contract_names(built: Path) -> None:

@@ -273,6 +273,28 @@ def test_large_requests_keep_no_single_one_in_the_server(answers: Any) -> None:
     ]
 
 
+def test_so_many_large_requests_wait_and_more_stay_in_the_server(answers: Any) -> None:
+    gate = Gate()
+    line = answers.Line(MODEL, gate, [gate, gate])
+    large = [Asked([n, n + 1]) for n in range(20, 30)]
+
+    line.take(large[:1])
+    gate.wait()
+    gate.wait()
+    for each in large[1:9]:
+        line.take([each])
+    with ThreadPoolExecutor(1) as pool:
+        taken = pool.submit(line.take, large[9:])
+        time.sleep(0.05)
+        assert not taken.done()
+        gate.may_end.release(2)
+        taken.result(WAIT_S)
+        gate.may_end.release(18)
+        line.close()
+
+    assert [each.found for each in large] == [[2 * n, 2 * n + 2] for n in range(20, 30)]
+
+
 def test_small_samples_run_together_if_there_is_enough_for_all_threads(answers: Any) -> None:
     gate = Gate()
     line = answers.Line(MODEL, doubled, [gate, gate], 3)
