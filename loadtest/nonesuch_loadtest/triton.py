@@ -1,6 +1,8 @@
 """What a Triton server says of itself: its name, its models' configuration and statistics."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
@@ -8,12 +10,19 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from nonesuch import protocol
 from nonesuch.contract import CARD
-from nonesuch.errors import translated
+from nonesuch.errors import ServerError, translated
+from nonesuch_loadtest.engines import Engine, engines
 from nonesuch_loadtest.result import Split, Step
 
-Statistics = Mapping[str, Any]  # ModelStatistics by the model's name
-
 _TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Statistics:
+    """The counters of all models since the server started, by the model's name."""
+
+    models: Mapping[str, Any]  # ModelStatistics
+    engines: Mapping[str, Engine] = field(default_factory=dict)  # of those that have a line
 
 
 def _ask(url: str, method: str, message: Any) -> Any:
@@ -55,10 +64,13 @@ def _settings(config: Any) -> dict[str, Any]:
     return found | ({"parameters": words} if words else {})
 
 
-def statistics(url: str) -> Statistics:
-    """The counters of all models since the server started."""
+def statistics(url: str, metrics_url: str) -> Statistics:
+    """Ask for the counters; the page of metrics need not be there."""
     found = _ask(url, "ModelStatistics", service_pb2.ModelStatisticsRequest())
-    return {stat.name: stat for stat in found.model_stats}
+    models = {stat.name: stat for stat in found.model_stats}
+    with suppress(ServerError):
+        return Statistics(models=models, engines=engines(metrics_url))
+    return Statistics(models=models)
 
 
 def split(model: str, parts: Iterable[str], before: Statistics, after: Statistics) -> Split:
@@ -75,12 +87,20 @@ def split(model: str, parts: Iterable[str], before: Statistics, after: Statistic
 def _step(model: str, part: str, before: Statistics, after: Statistics) -> Step:
     found = _difference(before, after, part)
     del found["server_s"]
+    looks = [look.engines[part] for look in (before, after) if part in look.engines]
+    told = looks[1].since(looks[0]) if len(looks) == 2 else Engine()
+    if told.requests:
+        # The page is not of the same moment as Triton's counters: its means are what counts.
+        each = found["requests"] / told.requests
+        found["queue_s"] += each * told.wait_s
+        # All that Triton counts after a request was handed over is in the engine's two.
+        found |= {"infer_s": each * told.run_s, "output_s": 0.0}
     return Step(model=part, role=part.removeprefix(f"{model}_"), **found)
 
 
 def _difference(before: Statistics, after: Statistics, model: str) -> dict[str, Any]:
     """The fields of a Step, and its whole time."""
-    old, new = _counters(before.get(model)), _counters(after.get(model))
+    old, new = _counters(before.models.get(model)), _counters(after.models.get(model))
     batches = new.pop("batches")
     earlier = old.pop("batches")
     counts = {size: n - earlier.get(size, 0) for size, n in batches.items()}

@@ -169,7 +169,9 @@ def plan(server: Embedded, scenario: Scenario, model: str) -> Plan:
         spec=Served.find(server.listen.grpc, [model], http_url=server.listen.http),
         name=f"{model}, {scenario.kind}",
         command="nonesuch-loadtest run",
-        observed=Observed.server(server.listen.grpc, [model], server.pid),
+        observed=Observed.server(
+            server.listen.grpc, [model], metrics_url=server.listen.metrics, pid=server.pid
+        ),
         ceiling_hz=CEILING_HZ,
     )
 

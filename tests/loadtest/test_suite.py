@@ -30,6 +30,7 @@ def portraits(runtime: Runtime) -> Iterator[Embedded]:
 
 def test_bench_measures_every_scenario_for_one_page(portraits: Embedded, tmp_path: Path) -> None:
     words = ["bench", "portraits", "--url", portraits.listen.grpc, "--repository", str(SHIPPED)]
+    words += ["--metrics-url", portraits.listen.metrics]
 
     ended = CliRunner().invoke(main, [*words, "--window-s", "0.7", "--out", str(tmp_path)])
 
@@ -44,11 +45,19 @@ def test_bench_measures_every_scenario_for_one_page(portraits: Embedded, tmp_pat
     assert [run.ended for run in found.values()] == [""] * len(RUNS)
     assert len(found["closed"].points) > 2
     assert all(point.total.images for run in found.values() for point in run.points)
+    (split,) = found["single-stream"].points[0].splits
+    drawn_s = sum(step.infer_s for step in split.steps if step.role == "generator")
+    assert 0.5 * split.server_s < drawn_s < split.server_s  # though Triton counts hardly any of it
 
 
 def test_bench_that_is_stopped_keeps_what_was_whole(portraits: Embedded) -> None:
     suite = Suite(
-        model="portraits", url=portraits.listen.grpc, repository=SHIPPED, command="", window_s=0.7
+        model="portraits",
+        url=portraits.listen.grpc,
+        metrics_url=portraits.listen.metrics,
+        repository=SHIPPED,
+        command="",
+        window_s=0.7,
     )
     early, late = Event(), Event()
     early.set()
