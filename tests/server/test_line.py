@@ -164,14 +164,16 @@ def test_the_page_of_metrics_tells_how_long_requests_waited_and_ran(answers: Any
         return doubled(wanted, feed)
 
     line = answers.Line(MODEL, sleep, [sleep])
+    start_s = time.monotonic()
 
     line.take([Asked([1]), Asked([2, 3])])  # the second waits 0.2 s and runs 0.4 s
     line.close()
 
+    spent_s = time.monotonic() - start_s
     page = Counter.page
     assert page["nonesuch_engine_requests_total"] == 2
-    assert page["nonesuch_engine_wait_seconds_total"] == pytest.approx(0.2, abs=0.1)
-    assert page["nonesuch_engine_run_seconds_total"] == pytest.approx(0.6, abs=0.1)
+    assert 0.2 <= page["nonesuch_engine_wait_seconds_total"] <= 2 * (spent_s - 0.4)
+    assert 0.6 <= page["nonesuch_engine_run_seconds_total"] <= spent_s
 
 
 class Gate:
