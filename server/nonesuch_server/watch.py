@@ -5,6 +5,7 @@ fails every request. Unloading and loading the model gives it a new one.
 """
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +18,7 @@ from nonesuch_server import log
 
 _ANSWER_S = 10.0
 _LOAD_S = 120.0
+_COLLECTED_S = 0.25  # after its end; a few ms on an idle machine
 _STUB = "triton_python_backend_stub"
 
 
@@ -32,8 +34,11 @@ class Watch:
 
         A model that was unloaded or loaded anew on purpose is none.
         """
-        states = {pid: _state(pid) for pid in self._stubs}
-        # Triton collects the stubs that it ends itself; those that died stay as zombies.
+        states = self._states()
+        if "Z" in states.values():
+            # Triton collects those that it ends itself, soon; those that died stay as zombies.
+            time.sleep(_COLLECTED_S)
+            states = self._states()
         dead = {pid for pid, state in states.items() if state == "Z"}
         with suppress(InferenceServerException):  # no answer: look again, if the server still lives
             ready = self._ready() if dead else set()
@@ -59,6 +64,9 @@ class Watch:
                 f"{log.sentence(exc.message())}"
             ) from exc
         self._stubs = stubs(self._pid)
+
+    def _states(self) -> dict[int, str]:
+        return {pid: _state(pid) for pid in self._stubs}
 
     def _ready(self) -> set[str]:
         with tritonclient.grpc.InferenceServerClient(self._address) as client:

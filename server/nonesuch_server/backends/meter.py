@@ -6,6 +6,7 @@ joined the line, before they are run.
 
 import threading
 import time
+from contextlib import suppress
 from typing import Any
 
 import triton_python_backend_utils as pb_utils
@@ -34,7 +35,7 @@ class Meter:
         self._metrics: list[Any] = [family.Metric(labels=labels) for family in self._families]
         self._sums = [0.0] * len(self._metrics)
         self._told_s = 0.0
-        self._lock, self._telling = threading.Lock(), threading.Lock()
+        self._lock = threading.Lock()
 
     def count(self, wait_s: float, run_s: float) -> None:
         """Add a request that was answered."""
@@ -48,13 +49,13 @@ class Meter:
 
     def tell(self, *, at_once: bool = False) -> None:
         """Tell the server what was counted, now or if it has not been told for a while."""
-        with self._telling:
+        with self._lock:
             now_s = time.monotonic()
             if not at_once and now_s - self._told_s < _TELL_S:
                 return
             self._told_s = now_s
-            with self._lock:
-                sums, self._sums = self._sums, [0.0] * len(self._sums)
-            if sums[0]:
-                for metric, value in zip(self._metrics, sums, strict=True):
-                    metric.increment(value)
+            sums, self._sums = self._sums, [0.0] * len(self._sums)
+        # Whatever happens to the figures, the thread that tells them has requests to answer.
+        with suppress(Exception):
+            for metric, value in zip(self._metrics, sums, strict=True):
+                metric.increment(value)
