@@ -1,5 +1,6 @@
 """What all tests share: the golden files and one Triton that serves them."""
 
+import fcntl
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -74,15 +75,28 @@ def dials(checkpoint: Checkpoint) -> Directions:
 
 
 @pytest.fixture(scope="session")
-def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def repository(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
     """A model repository with `faces` (64 pixels), `classes` (32, 10 classes) and `ada` (32).
 
     `faces` has two directions, `ada` some modes. And `wide`, grey and with so large a w that a
     whole offset fills more than a JPEG's segment; `cars`, cropped and with an alpha channel;
     `bricks`, with one too, which tiles; and a small network of each family by its name. `vino`
     is `stylegan2` through OpenVINO, and so is `half` where this CPU has bf16.
+
+    One for all workers, as it takes a minute to build: to be read, or copied and changed.
     """
-    folder = tmp_path_factory.mktemp("served") / "model_repository"
+    base = tmp_path_factory.getbasetemp()
+    common = base if worker_id == "master" else base.parent
+    with (common / "served.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (common / "served").is_dir():
+            aside = tmp_path_factory.mktemp("served")
+            _build_all(aside / "model_repository")
+            aside.rename(common / "served")
+    return common / "served" / "model_repository"
+
+
+def _build_all(folder: Path) -> None:
     for name, stem in zip(("faces", "classes", "ada"), STEMS, strict=True):
         checkpoint = read(GOLDEN / f"{stem}.pkl")
         named = folder.parent / "directions.safetensors"
@@ -108,7 +122,6 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     build(made, Plan(name="vino", repository=folder, engine="openvino"))
     if has_bf16():
         build(made, Plan(name="half", repository=folder, engine="openvino", precision="bf16"))
-    return folder
 
 
 def has_bf16() -> bool:

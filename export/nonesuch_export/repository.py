@@ -114,7 +114,7 @@ def build(checkpoint: Checkpoint, plan: Plan) -> Built:
     runtime(plan.engine, plan.precision).available()
     generator = network.build(checkpoint)
     generator.frame(plan.crop, plan.tile)
-    plan = replace(plan, max_batch=plan.max_batch or _usual_batch(generator))
+    plan = replace(plan, max_batch=plan.max_batch or usual_batch(generator))
     named = _directions(checkpoint, generator, plan)
     if plan.modes:
         generator.modes = clusters.find(generator, plan.modes)
@@ -140,7 +140,7 @@ def build(checkpoint: Checkpoint, plan: Plan) -> Built:
     return Built(card=card, report=report, models=models, trials=trials)
 
 
-def _usual_batch(generator: Generator) -> int:
+def usual_batch(generator: Generator) -> int:
     """The most samples in a run: more of small pictures, beside which a request costs too much.
 
     At 128x128 on two cores, requests for 16 pictures instead of 8 made 1.04 times as many a second.

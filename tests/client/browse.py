@@ -49,9 +49,7 @@ class Web:
         try:
             named = {name.replace("_", "-"): value for name, value in headers.items()}
             to.request(method, path, body, named)
-            came = to.getresponse()
-            told = {name.lower(): value for name, value in came.getheaders()}
-            return Answer(came.status, told, came.read())
+            return _read(to.getresponse())
         finally:
             to.close()
 
@@ -60,6 +58,16 @@ class Web:
         line = socket.create_connection((self.host, self.port), timeout=30)
         line.sendall(f"{method} {path} HTTP/1.1\r\nHost: {self.host}\r\n{rest}\r\n".encode())
         return line
+
+    def received(self, line: socket.socket, within_s: float) -> Answer | None:
+        """What came on a line that asked; None if nothing did in the time given."""
+        line.settimeout(within_s)
+        came = http.client.HTTPResponse(line)
+        try:
+            came.begin()
+        except TimeoutError:
+            return None
+        return _read(came)
 
     def figure(self, name: str, label: str = "") -> float:
         """The sum of a metric `nonesuch_web_NAME` over all its labels, or those with this one."""
@@ -70,6 +78,11 @@ class Web:
     def answers(self, status: int, route: str = "image") -> float:
         """How many requests had an answer of this status; 499 is that of clients that left."""
         return self.figure("requests_total", f'route="{route}",status="{status}"')
+
+
+def _read(came: http.client.HTTPResponse) -> Answer:
+    told = {name.lower(): value for name, value in came.getheaders()}
+    return Answer(came.status, told, came.read())
 
 
 @contextmanager

@@ -22,16 +22,23 @@ def eventually(holds: Callable[[], bool], within_s: float = 10.0) -> None:
         time.sleep(0.02)
 
 
+def _delay_s(seed: int) -> float:
+    return 5.0 if seed >= 2000 else SLOW_S if seed >= 1000 else 0.0
+
+
 @pytest.fixture(scope="module")
 def faulty() -> Iterator[Web]:
-    """Before a peer that is slow for seeds from 1000 on, and fails for some others."""
+    """Before a peer that is slow for seeds from 1000 on, and fails for some others.
+
+    From 2000 on it is so slow that nobody's turn comes.
+    """
     refused = {
         1: (grpc.StatusCode.INVALID_ARGUMENT, "in ensemble 'dots', seed 1 is unlucky"),
         2: (grpc.StatusCode.UNAVAILABLE, "Exceeds maximum queue size"),
         3: (grpc.StatusCode.INTERNAL, "out of paint"),
         4: (grpc.StatusCode.DEADLINE_EXCEEDED, "too late"),
     }
-    faults = Faults(delay_s=lambda seed: SLOW_S if seed >= 1000 else 0, refused=refused)
+    faults = Faults(delay_s=_delay_s, refused=refused)
     with Peer(faults=faults) as peer, web(peer.url, "--client-rate", "100000") as running:
         yield running
 
@@ -103,13 +110,15 @@ def test_a_client_that_leaves_amid_its_body_has_left(faulty: Web) -> None:
 
 def test_more_than_may_wait_is_sent_away_with_a_time_to_come_back(faulty: Web) -> None:
     with ExitStack() as lines:
-        for seed in range(2000, 2000 + IN_FLIGHT + 256):
+        asked = [
             lines.enter_context(faulty.send(f"{IMAGE}{seed}"))
-        eventually(lambda: faulty.figure("waiting") > 200)
+            for seed in range(2000, 2000 + IN_FLIGHT + 256 + 32)
+        ]
+        eventually(lambda: faulty.answers(503) > 0)
+        found = [faulty.received(line, within_s=0.01) for line in reversed(asked)]
 
-        eventually(lambda: faulty.get(f"{IMAGE}5000").status == 503)
-        answer = faulty.get(f"{IMAGE}5000")
-
+    answer = next(filter(None, found))
+    assert answer.status == 503
     assert "are waiting already, try again later" in answer.json["detail"]
     assert answer.headers["retry-after"] == "2"
     eventually(lambda: faulty.figure("waiting") == 0)

@@ -54,18 +54,13 @@ def test_there_are_five_models_and_nothing_else(built: Path) -> None:
 
 @pytest.mark.parametrize(("resolution", "most"), [(128, 16), (256, 8)])
 def test_small_pictures_have_larger_batches_unless_told_otherwise(
-    tmp_path: Path, resolution: int, most: int
+    resolution: int, most: int
 ) -> None:
     widths = (2,) * (resolution.bit_length() - 2)
-    made = network.freeze(
-        forge.shaped(replace(SMALL, resolution=resolution, widths=widths)), "small"
-    )
 
-    built = build(made, Plan(name="faces", repository=tmp_path))
+    drawn = forge.shaped(replace(SMALL, resolution=resolution, widths=widths))
 
-    assert built.card.max_batch == most
-    for name in MODELS:
-        assert _config(tmp_path, name).max_batch_size == most
+    assert repository.usual_batch(drawn) == most
 
 
 def test_the_configuration_names_what_the_contract_names(built: Path) -> None:

@@ -178,7 +178,6 @@ class Line:
             self._work.notify_all()
         for thread in self._threads:
             thread.join()
-        self._meter.tell(at_once=True)
 
     def _serve(self, run: Run) -> None:
         """The life of a thread."""

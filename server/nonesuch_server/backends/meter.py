@@ -47,11 +47,11 @@ class Meter:
         """When to tell at the latest, from now; None if all is told."""
         return _TELL_S if self._sums[0] else None
 
-    def tell(self, *, at_once: bool = False) -> None:
-        """Tell the server what was counted, now or if it has not been told for a while."""
+    def tell(self) -> None:
+        """Tell the server what was counted, if it has not been told for a while."""
         with self._lock:
             now_s = time.monotonic()
-            if not at_once and now_s - self._told_s < _TELL_S:
+            if now_s - self._told_s < _TELL_S:
                 return
             self._told_s = now_s
             sums, self._sums = self._sums, [0.0] * len(self._sums)
