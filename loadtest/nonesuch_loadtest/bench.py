@@ -27,7 +27,6 @@ class Suite:
     model: str
     url: str
     repository: Path
-    metrics_url: str
     command: str
     window_s: float = 4.0
     windows: int = 3
@@ -70,7 +69,7 @@ def _plan(suite: Suite, scenario: Scenario, name: str, top_hz: float | None = No
         spec=Served.find(suite.url, [suite.model]),
         name=f"{suite.model}, {name}",
         command=suite.command,
-        observed=Observed.server(suite.url, [suite.model], metrics_url=suite.metrics_url),
+        observed=Observed.server(suite.url, [suite.model]),
         ceiling_hz=top_hz,
         machine=suite.machine,
         stop=suite.stop,

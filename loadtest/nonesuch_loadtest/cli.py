@@ -246,7 +246,6 @@ def _row(found: "Opinion") -> str:
 @click.argument("model")
 @flags.repository_flag
 @flags.url_flag
-@flags.metrics_flag
 @click.option(
     "--window-s", type=Parsed(seconds), default=4.0, metavar="SECONDS", help="Of each measurement."
 )
@@ -256,9 +255,7 @@ def _row(found: "Opinion") -> str:
     default="loadtest/results",
     help="Folder, in which one is made that is named by machine and date.",
 )
-def bench(
-    *, model: str, repository: Path, url: str, metrics_url: str, window_s: float, out: Path
-) -> None:
+def bench(*, model: str, repository: Path, url: str, window_s: float, out: Path) -> None:
     """Measure MODEL by every scenario and beside its bare engine, for one page with everything.
 
     \b
@@ -275,7 +272,6 @@ def bench(
         suite = Suite(
             model=model,
             url=url,
-            metrics_url=metrics_url,
             repository=repository,
             command=flags.command_line(),
             window_s=window_s,

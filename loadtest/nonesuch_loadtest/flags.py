@@ -146,15 +146,6 @@ url_flag = click.option(
     metavar="HOST:PORT",
     help="The server's gRPC address.",
 )
-metrics_flag = click.option(
-    "--metrics-url",
-    default="",
-    envvar="NONESUCH_METRICS_URL",
-    show_envvar=True,
-    metavar="HOST:PORT",
-    help="The server's page of metrics, which tells how long requests wait for the embedded "
-    "server's engines.  [default: port 8002 of --url]",
-)
 repository_flag = click.option(
     "--repository",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
@@ -182,7 +173,6 @@ server_flags = _together(
         metavar="HOST:PORT",
         help="The server's HTTP address, for that transport.",
     ),
-    metrics_flag,
     click.option(
         "--style",
         type=click.Choice(["aio", "sync"]),
@@ -261,7 +251,7 @@ def target(given: Given, scenario: Scenario) -> "tuple[Spec, Observed]":
     )
     if (pid := given["server_pid"]) is not None and not psutil.pid_exists(pid):
         raise InvalidRequest(f"server_pid is {pid}, but no such process runs on this machine")
-    return served, Observed.server(given["url"], models, metrics_url=given["metrics_url"], pid=pid)
+    return served, Observed.server(given["url"], models, pid)
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from threading import Event
 from typing import Any
 
 from nonesuch.errors import InvalidRequest, ServerError
-from nonesuch_loadtest import engines, schedule, triton
+from nonesuch_loadtest import schedule, triton
 from nonesuch_loadtest.crew import Crew, Moment, Sent
 from nonesuch_loadtest.progress import Progress
 from nonesuch_loadtest.resources import Resources, listener
@@ -27,26 +27,18 @@ class Observed:
     """Whom to look at during a run."""
 
     url: str = ""  # of the server whose statistics are wanted, "" for none
-    metrics_url: str = ""  # HOST:PORT of its page of metrics
     parts: dict[str, tuple[str, ...]] | None = None  # the steps of each model
+    late: frozenset[str] = frozenset()  # those of which Triton does not count all
     pid: int | None = None  # of the server on this machine
 
     @classmethod
-    def server(
-        cls, url: str, models: Sequence[str], *, metrics_url: str = "", pid: int | None = None
-    ) -> "Observed":
-        """A server with its models.
-
-        Where its page of metrics is not told, it may be at Triton's usual port of that machine;
-        `pid` None looks for the server on this one. Raises ServerError where a page that was told
-        is not there.
-        """
-        if metrics_url:
-            engines.engines(metrics_url)
+    def server(cls, url: str, models: Sequence[str], pid: int | None = None) -> "Observed":
+        """A server with its models; `pid` None looks for it on this machine."""
+        parts = {model: triton.steps(url, model) for model in models}
         return cls(
             url=url,
-            metrics_url=metrics_url or f"{url.rpartition(':')[0]}:{engines.PORT}",
-            parts={model: triton.steps(url, model) for model in models},
+            parts=parts,
+            late=triton.late(url, models),
             pid=pid if pid is not None else listener(url),
         )
 
@@ -168,13 +160,13 @@ class _Watch:
         if at_ns == _FOREVER_NS if burst else at_ns >= edges[-1] and self._after is None:
             self._after = self._statistics()
 
-    def _statistics(self) -> triton.Statistics | None:
+    def _statistics(self) -> triton.Statistics:
         if not self._observed.url:
-            return None
+            return {}
         try:
-            return triton.statistics(self._observed.url, self._observed.metrics_url)
+            return triton.statistics(self._observed.url)
         except ServerError:  # it died; the failures tell
-            return None
+            return {}
 
     def _progress(self, edges: tuple[int, ...], at_ns: int, span_s: float, news: News) -> Progress:
         last = edges[-1] if len(edges) > 1 else None
@@ -218,8 +210,8 @@ class _Watch:
         before, after = self._before, self._after
         if not before or not after:
             return ()
-        parts = self._observed.parts or {}
-        return tuple(triton.split(model, steps, before, after) for model, steps in parts.items())
+        parts, late = self._observed.parts or {}, self._observed.late
+        return tuple(triton.split(m, steps, before, after, late) for m, steps in parts.items())
 
 
 def _phase(edges: tuple[int, ...], at_ns: int) -> str:

@@ -1,8 +1,7 @@
 """What a Triton server says of itself: its name, its models' configuration and statistics."""
 
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -10,19 +9,14 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from nonesuch import protocol
 from nonesuch.contract import CARD
-from nonesuch.errors import ServerError, translated
-from nonesuch_loadtest.engines import Engine, engines
+from nonesuch.errors import translated
 from nonesuch_loadtest.result import Split, Step
 
+Statistics = Mapping[str, Any]  # ModelStatistics by the model's name
+
 _TIMEOUT_S = 10.0
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Statistics:
-    """The counters of all models since the server started, by the model's name."""
-
-    models: Mapping[str, Any]  # ModelStatistics
-    engines: Mapping[str, Engine] = field(default_factory=dict)  # of those that have a line
+_EMBEDDED = "nonesuch-"  # what the embedded server's name begins with
+_STAND_INS = frozenset({"onnxruntime", "openvino"})  # backends for which it has one of its own
 
 
 def _ask(url: str, method: str, message: Any) -> Any:
@@ -46,6 +40,18 @@ def steps(url: str, model: str) -> tuple[str, ...]:
     return tuple(step.model_name for step in _config(url, model).ensemble_scheduling.step)
 
 
+def late(url: str, models: Iterable[str]) -> frozenset[str]:
+    """The steps that answer after Triton has ended to count: the embedded server's engines.
+
+    Its stand-ins for backends have a line of their own, and Triton counts until a request is in it.
+    """
+    server = _ask(url, "ServerMetadata", service_pb2.ServerMetadataRequest())
+    if not server.name.startswith(_EMBEDDED):
+        return frozenset()
+    names = {name for model in models for name in steps(url, model)}
+    return frozenset(name for name in names if _config(url, name).backend in _STAND_INS)
+
+
 def configuration(url: str, models: Iterable[str]) -> dict[str, Any]:
     """What decides on speed in the configurations of models and of their steps."""
     names = [name for model in models for name in (model, *steps(url, model))]
@@ -64,43 +70,43 @@ def _settings(config: Any) -> dict[str, Any]:
     return found | ({"parameters": words} if words else {})
 
 
-def statistics(url: str, metrics_url: str) -> Statistics:
-    """Ask for the counters; the page of metrics need not be there."""
+def statistics(url: str) -> Statistics:
+    """The counters of all models since the server started."""
     found = _ask(url, "ModelStatistics", service_pb2.ModelStatisticsRequest())
-    models = {stat.name: stat for stat in found.model_stats}
-    with suppress(ServerError):
-        return Statistics(models=models, engines=engines(metrics_url))
-    return Statistics(models=models)
+    return {stat.name: stat for stat in found.model_stats}
 
 
-def split(model: str, parts: Iterable[str], before: Statistics, after: Statistics) -> Split:
-    """Where the server spent the time between two looks at its counters."""
+def split(
+    model: str,
+    parts: Iterable[str],
+    before: Statistics,
+    after: Statistics,
+    late: Collection[str] = (),
+) -> Split:
+    """Where the server spent the time between two looks at its counters.
+
+    What is beyond all that Triton counted of the steps is that of the one which is `late`.
+    """
     own = _difference(before, after, model)
+    steps = [_step(model, part, before, after) for part in parts or (model,)]
+    counted_s = sum(s.queue_s + s.input_s + s.infer_s + s.output_s for s in steps)
+    rest_s = max(0.0, own["server_s"] - counted_s)
+    if len({step.model for step in steps} & set(late)) == 1:
+        steps = [replace(s, infer_s=s.infer_s + rest_s * (s.model in late)) for s in steps]
     return Split(
-        model=model,
-        requests=own["requests"],
-        server_s=own["server_s"],
-        steps=tuple(_step(model, part, before, after) for part in parts or (model,)),
+        model=model, requests=own["requests"], server_s=own["server_s"], steps=tuple(steps)
     )
 
 
 def _step(model: str, part: str, before: Statistics, after: Statistics) -> Step:
     found = _difference(before, after, part)
     del found["server_s"]
-    looks = [look.engines[part] for look in (before, after) if part in look.engines]
-    told = looks[1].since(looks[0]) if len(looks) == 2 else Engine()
-    if told.requests:
-        # The page is not of the same moment as Triton's counters: its means are what counts.
-        each = found["requests"] / told.requests
-        found["queue_s"] += each * told.wait_s
-        # All that Triton counts after a request was handed over is in the engine's two.
-        found |= {"infer_s": each * told.run_s, "output_s": 0.0}
     return Step(model=part, role=part.removeprefix(f"{model}_"), **found)
 
 
 def _difference(before: Statistics, after: Statistics, model: str) -> dict[str, Any]:
     """The fields of a Step, and its whole time."""
-    old, new = _counters(before.models.get(model)), _counters(after.models.get(model))
+    old, new = _counters(before.get(model)), _counters(after.get(model))
     batches = new.pop("batches")
     earlier = old.pop("batches")
     counts = {size: n - earlier.get(size, 0) for size, n in batches.items()}

@@ -100,7 +100,7 @@ def run(  # noqa: PLR0913 - an argument for each option
 
     The requests at hand are still finished. A model whose process dies is loaded again. With a
     COMMAND behind `--`, serve only while it runs; it finds the server's addresses in NONESUCH_URL
-    (gRPC), NONESUCH_HTTP_URL and NONESUCH_METRICS_URL, and its exit status becomes ours.
+    (gRPC) and NONESUCH_HTTP_URL, and its exit status becomes ours.
 
     \b
     Examples:
@@ -238,11 +238,7 @@ def _heal(watch: Watch) -> None:
 
 
 def _run_beside(command: Sequence[str], server: Embedded, watch: Watch) -> int:
-    addresses = {
-        "NONESUCH_URL": server.listen.grpc,
-        "NONESUCH_HTTP_URL": server.listen.http,
-        "NONESUCH_METRICS_URL": server.listen.metrics,
-    }
+    addresses = {"NONESUCH_URL": server.listen.grpc, "NONESUCH_HTTP_URL": server.listen.http}
     try:
         process = subprocess.Popen(command, env={**os.environ, **addresses})
     except OSError as exc:

@@ -296,8 +296,7 @@ def _lay_backends(folder: Path, runtime: Runtime) -> None:
     for name in sorted(preflight.FILES.keys() - {"python"}):
         (folder / name).mkdir()
         (folder / name / "model.py").write_bytes((ours / f"{name}.py").read_bytes())
-        for shared in ("answers.py", "meter.py"):
-            (folder / name / shared).write_bytes((ours / shared).read_bytes())
+        (folder / name / "answers.py").write_bytes((ours / "answers.py").read_bytes())
 
 
 def _failure(missing: Sequence[str], index: Sequence[Any], said: str) -> str:

@@ -169,9 +169,7 @@ def plan(server: Embedded, scenario: Scenario, model: str) -> Plan:
         spec=Served.find(server.listen.grpc, [model], http_url=server.listen.http),
         name=f"{model}, {scenario.kind}",
         command="nonesuch-loadtest run",
-        observed=Observed.server(
-            server.listen.grpc, [model], metrics_url=server.listen.metrics, pid=server.pid
-        ),
+        observed=Observed.server(server.listen.grpc, [model], server.pid),
         ceiling_hz=CEILING_HZ,
     )
 

@@ -107,7 +107,7 @@ def test_a_rate_near_the_drivers_ceiling_is_refused(repository: Path) -> None:
 
 def inferred(url: str) -> int:
     """How many pictures `faces` has made."""
-    count: int = triton.statistics(url, "").models["faces_generator"].inference_count
+    count: int = triton.statistics(url)["faces_generator"].inference_count
     return count
 
 

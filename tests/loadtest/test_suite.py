@@ -30,7 +30,6 @@ def portraits(runtime: Runtime) -> Iterator[Embedded]:
 
 def test_bench_measures_every_scenario_for_one_page(portraits: Embedded, tmp_path: Path) -> None:
     words = ["bench", "portraits", "--url", portraits.listen.grpc, "--repository", str(SHIPPED)]
-    words += ["--metrics-url", portraits.listen.metrics]
 
     ended = CliRunner().invoke(main, [*words, "--window-s", "0.7", "--out", str(tmp_path)])
 
@@ -52,12 +51,7 @@ def test_bench_measures_every_scenario_for_one_page(portraits: Embedded, tmp_pat
 
 def test_bench_that_is_stopped_keeps_what_was_whole(portraits: Embedded) -> None:
     suite = Suite(
-        model="portraits",
-        url=portraits.listen.grpc,
-        metrics_url=portraits.listen.metrics,
-        repository=SHIPPED,
-        command="",
-        window_s=0.7,
+        model="portraits", url=portraits.listen.grpc, repository=SHIPPED, command="", window_s=0.7
     )
     early, late = Event(), Event()
     early.set()

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
@@ -77,47 +77,26 @@ def _library() -> types.ModuleType:
     found.TritonError = lambda text, _code: text
     found.TritonError.INTERNAL = 0
     found.TRITONSERVER_RESPONSE_COMPLETE_FINAL = 1
-    found.MetricFamily = Counter
     module: types.ModuleType = found
     return module
 
 
-class Counter:
-    """A counter of the metrics page, and what it says by its name."""
-
-    COUNTER = 0
-    page: ClassVar[dict[str, float]] = {}
-
-    def __init__(self, name: str, description: str, kind: int) -> None:
-        assert (bool(description), kind) == (True, self.COUNTER)
-        self._name = name
-
-    def Metric(self, labels: Mapping[str, str]) -> "Counter":  # noqa: N802 - Triton's name
-        assert labels == {"model": "lookup", "version": "1"}
-        self.page[self._name] = 0.0
-        return self
-
-    def increment(self, value: float) -> None:
-        self.page[self._name] += value
-
-
 @pytest.fixture(scope="module")
 def answers() -> Iterator[Any]:
-    folder = Path(nonesuch_server.__file__).with_name("backends")
-    found = types.ModuleType("none")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(sys.modules, "triton_python_backend_utils", _library())
-        for name in ("meter", "answers"):  # the second imports the first
-            spec = importlib.util.spec_from_file_location(name, folder / f"{name}.py")
-            assert spec is not None
-            assert spec.loader is not None
-            found = importlib.util.module_from_spec(spec)
-            patch.setitem(sys.modules, name, found)
-            spec.loader.exec_module(found)
-        yield found
+    path = Path(nonesuch_server.__file__).with_name("backends") / "answers.py"
+    spec = importlib.util.spec_from_file_location("answers", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["triton_python_backend_utils"] = _library()
+    try:
+        spec.loader.exec_module(module)
+        yield module
+    finally:
+        del sys.modules["triton_python_backend_utils"]
 
 
-MODEL = types.SimpleNamespace(name="lookup", version="1", batched=True, inputs=["x"])
+MODEL = types.SimpleNamespace(name="lookup", batched=True, inputs=["x"])
 Run = Callable[[list[str], Mapping[str, Any]], list[Any]]
 
 
@@ -156,24 +135,6 @@ def test_a_failure_is_the_answer_of_its_request_in_one_line(answers: Any) -> Non
 
     assert requests[1].error == "model 'lookup' failed: 13 is out of range"
     assert (requests[0].found, requests[2].found) == ([2, 4], [10])
-
-
-def test_the_page_of_metrics_tells_how_long_requests_waited_and_ran(answers: Any) -> None:
-    def sleep(wanted: list[str], feed: Mapping[str, Any]) -> list[Any]:
-        time.sleep(0.2)
-        return doubled(wanted, feed)
-
-    line = answers.Line(MODEL, sleep, [sleep])
-    start_s = time.monotonic()
-
-    line.take([Asked([1]), Asked([2, 3])])  # the second waits 0.2 s and runs 0.4 s
-    line.close()
-
-    spent_s = time.monotonic() - start_s
-    page = Counter.page
-    assert page["nonesuch_engine_requests_total"] == 2
-    assert 0.2 <= page["nonesuch_engine_wait_seconds_total"] <= 2 * (spent_s - 0.4)
-    assert 0.6 <= page["nonesuch_engine_run_seconds_total"] <= spent_s
 
 
 class Gate:

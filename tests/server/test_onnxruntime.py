@@ -1,6 +1,5 @@
 """The backend `onnxruntime` of the embedded server."""
 
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,7 +11,6 @@ from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedO
 from tritonclient.utils import InferenceServerException
 
 from nonesuch.errors import SetupError
-from nonesuch_loadtest.engines import Engine, engines
 from nonesuch_server import Embedded, Listen, Runtime
 
 pytestmark = pytest.mark.triton
@@ -72,38 +70,6 @@ def test_a_failure_of_the_engine_is_an_answer_of_one_line(client: InferenceServe
     assert "99" in refused.value.message()
     assert "\n" not in refused.value.message()
     assert _value(client, 4).tolist() == [[[12.0, 13.0, 14.0]]]
-
-
-def test_the_metrics_page_counts_what_all_instances_answered_also_after_a_load(
-    repository: Callable[..., Path], runtime: Runtime, anywhere: Listen
-) -> None:
-    folder = repository("lookup")
-    config = folder / "lookup/config.pbtxt"
-    one, two = "instance_group [ { count: 1 } ]", "instance_group [ { count: 2 } ]"
-    config.write_text(config.read_text().replace(one, two))
-
-    with (
-        Embedded(folder, runtime, anywhere) as server,
-        InferenceServerClient(server.listen.grpc) as client,
-        ThreadPoolExecutor(8) as pool,
-    ):
-        assert engines(server.listen.metrics)["lookup"] == Engine()
-        list(pool.map(lambda row: _value(client, row), [row % 10 for row in range(40)]))
-        assert _counted(server, {40}) == 40
-        client.unload_model("lookup")
-        client.load_model("lookup")
-        _value(client, 3)
-        assert _counted(server, {1, 41}) in {1, 41}  # it may begin anew
-
-
-def _counted(server: Embedded, wanted: set[int]) -> float:
-    """The requests on the page, a while after it had as many as wanted: answers come first."""
-    end_s = time.monotonic() + 20
-    while engines(server.listen.metrics)["lookup"].requests not in wanted:
-        assert time.monotonic() < end_s
-        time.sleep(0.1)
-    time.sleep(0.5)
-    return engines(server.listen.metrics)["lookup"].requests
 
 
 def test_the_thread_count_of_the_configuration_holds(server: Embedded) -> None:

@@ -1,6 +1,6 @@
 """Requests in, answers out: what the shims share.
 
-The server lays a copy beside each of them, with `meter`; each imports them by their bare names.
+The server lays a copy beside each of them, which imports it by its bare name.
 """
 
 import heapq
@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import meter
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
@@ -31,11 +30,11 @@ class Model:
         if int(np.__version__.split(".")[0]) >= 2:
             raise refused(f"numpy is {np.__version__}, expected 1.26: numpy 2 corrupts tensors")
         self.config = json.loads(args["model_config"])
-        self.name, self.version = args["model_name"], args["model_version"]
+        self.name = args["model_name"]
         self.batched = self.config["max_batch_size"] > 0
         self.inputs = [tensor["name"] for tensor in self.config["input"]]
         self.outputs = [tensor["name"] for tensor in self.config["output"]]
-        self._folder = os.path.join(args["model_repository"], self.version)  # noqa: PTH118
+        self._folder = os.path.join(args["model_repository"], args["model_version"])  # noqa: PTH118
 
     def file(self, default: str) -> str:
         """The path of the plan, named in the configuration or by the backend."""
@@ -76,7 +75,6 @@ class Request:
         self._rows: list[list[Any]] = [[]] * max(1, count)
         self._left = len(self._rows)
         self.begun = 0  # samples whose turn has come
-        self.came_s, self.begun_s = time.monotonic(), 0.0
         self._name, self._failure = model.name, ""
 
     def __len__(self) -> int:
@@ -135,7 +133,6 @@ class Line:
     def __init__(self, model: Model, alone: Run, each: Sequence[Run], rows: int = 1) -> None:
         """Take what runs samples on all threads, what does on each one's own, and how many."""
         self._model, self._alone = model, alone
-        self._meter = meter.Meter(model.name, model.version)
         self._most = rows if model.batched else 1  # samples in a run
         self._waiting: list[tuple[float, int, Request]] = []  # a heap, by the end of patience
         self._order = itertools.count()
@@ -183,33 +180,25 @@ class Line:
         """The life of a thread."""
         while True:
             with self._work:
-                found = self._work.wait_for(self._may_go_on, self._meter.wait_s)
-                if found and not self._left:
+                self._work.wait_for(self._may_go_on)
+                if not self._left:
                     return
-                taken, together = (self._taken(), self._together) if found else ([], False)
-                self._at_work += bool(taken)
+                taken, together = self._taken(), self._together
+                self._at_work += 1
                 self._room.notify_all()
-            if taken:
-                self._work_on(taken, self._alone if together else run, together=together)
-            self._meter.tell()
-
-    def _work_on(self, taken: list[Turn], run: Run, *, together: bool) -> None:
-        """Run samples, and answer the requests of which they were the last."""
-        start_s = time.monotonic()
-        rows = _rows(run, taken)
-        run_s = (time.monotonic() - start_s) / len(taken)
-        with self._work:
-            self._at_work -= 1
-            self._run_s += _RECENT * (run_s - self._run_s) if self._run_s else run_s
-            if together:
-                self._together = False
-                self._work.notify_all()
-            turns = zip(taken, rows, strict=True)
-            done = [request for (request, i), row in turns if request.keep(i, row)]
-        for request in done:
-            request.answer()
-            ended_s = time.monotonic()
-            self._meter.count(request.begun_s - request.came_s, ended_s - request.begun_s)
+            start_s = time.monotonic()
+            rows = _rows(self._alone if together else run, taken)
+            run_s = (time.monotonic() - start_s) / len(taken)
+            with self._work:
+                self._at_work -= 1
+                self._run_s += _RECENT * (run_s - self._run_s) if self._run_s else run_s
+                if together:
+                    self._together = False
+                    self._work.notify_all()
+                turns = zip(taken, rows, strict=True)
+                done = [request for (request, i), row in turns if request.keep(i, row)]
+            for request in done:
+                request.answer()
 
     def _has_room(self) -> bool:
         single = sum(len(request) == 1 for _, _, request in self._waiting)
@@ -228,8 +217,6 @@ class Line:
         kind = self._waiting[0][-1].kind
         while len(taken) < most and self._waiting and self._waiting[0][-1].kind == kind:
             request = self._waiting[0][-1]
-            if not request.begun:
-                request.begun_s = time.monotonic()
             taken.append((request, request.begun))
             request.begun += 1
             if request.begun == len(request):
