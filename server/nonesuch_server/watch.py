@@ -44,7 +44,9 @@ class Watch:
             ready = self._ready() if dead else set()
             fallen = sorted({self._stubs[pid] for pid in dead} & ready)
             # One reading of a process's children may miss some: who is still there is kept.
-            kept = {pid: self._stubs[pid] for pid, state in states.items() if state not in "Z"}
+            kept = {
+                pid: self._stubs[pid] for pid, state in states.items() if state not in {"", "Z"}
+            }
             self._stubs = kept | stubs(self._pid)
             return fallen
         return []

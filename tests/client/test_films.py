@@ -32,7 +32,7 @@ def codes(count: int = 2) -> Codes:
 
 
 def test_a_morph_through_z_begins_and_ends_at_its_seeds(peer: Peer) -> None:
-    with Client(peer.url) as client:
+    with Client(peer.url, in_flight=1) as client:  # so that requests come in their order
         pictures = client.morph("dots", [1, 5], Morph(frames=4), truncation=Truncation(psi=0.5))
         seeds = [picture.seed for picture in pictures]
 

@@ -100,7 +100,8 @@ def test_dial_turns_each_direction_for_each_seed(run: Run, peer: Peer) -> None:
 
     assert result.exit_code == 0, result.stderr
     assert sorted(peer.seeds) == [[3, 3, 3, 4], [4, 4]]
-    weights = [json.loads(text) for r in peer.requests for (text,) in r["directions"]]
+    in_order = sorted(peer.requests, key=lambda request: request["seed"].tolist())
+    weights = [json.loads(text) for r in in_order for (text,) in r["directions"]]
     assert weights == [{"smile": -2.0}, {"smile": 0.0}, {"smile": 2.0}] * 2
     sheet = decode(Path("strip.png").read_bytes())
     assert [y for y, _ in places(sheet, 3)] == [52] * 3
