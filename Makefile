@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[all]' pytest pytest-xdist hypothesis mypy ruff types-psutil \
-	    playwright schemathesis tensorrt_rtx_cu13_bindings tensorrt_rtx_cu13_libs webdataset
+	    playwright schemathesis tensorrt_rtx_cu13_bindings tensorrt_rtx_cu13_libs webdataset nvidia-nvimgcodec-cu12
 	@touch $@
 
 .PHONY: demo chromium test soak lint format bench bench-ratio bench-engines clean

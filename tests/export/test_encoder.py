@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from functools import partial
 from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from nvidia import nvimgcodec
 from PIL import Image, JpegImagePlugin
 from tests import xmp
 from tests.conftest import ServedGolden
@@ -19,6 +21,7 @@ from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedO
 
 from nonesuch import __version__
 from nonesuch.provenance import SOURCE_TYPE
+from nonesuch_server import gpu
 
 ENCODER = loaded("encoder")
 HALVED = 2  # Pillow's word for 4:2:0
@@ -155,7 +158,7 @@ def test_lengths_are_counted_as_far_as_they_matter(count: int) -> None:
 
 def test_threads_share_what_is_large_and_each_picture_keeps_its_own_fate() -> None:
     model = ENCODER.TritonPythonModel()
-    model.initialize({})
+    model.initialize({"model_instance_kind": "CPU"})
     model.cores = 3
     settings = [recipe("jpeg", seed=seed) for seed in range(7)]
     settings[4] = b"{"
@@ -167,6 +170,82 @@ def test_threads_share_what_is_large_and_each_picture_keeps_its_own_fate() -> No
     assert [job.failure is None for job in jobs] == [i != 4 for i in range(7)]
     files = [encoded(photograph(3, 512, i), settings[i]) for i in range(7) if i != 4]
     assert [job.made["encoded"] for job in jobs if job.failure is None] == files
+
+
+@pytest.fixture
+def log(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the encoder writes into the server's log."""
+    lines: list[str] = []
+    logger = SimpleNamespace(log_warn=lines.append, log_error=lines.append)
+    monkeypatch.setattr(ENCODER.pb_utils, "Logger", logger, raising=False)
+    return lines
+
+
+@pytest.fixture(scope="module")
+def by_nvimagecodec() -> Any:
+    """The encoder of a GPU, by nvImageCodec on the CPU."""
+    return ENCODER.Gpu(nvimgcodec.NVIMGCODEC_DEVICE_CPU_ONLY)
+
+
+def test_nvimagecodec_makes_jpeg_files_of_the_same_kind_and_quality(by_nvimagecodec: Any) -> None:
+    wanted = [("jpeg", 95, 3), ("png", 90, 3), ("jpeg", 60, 1), ("jpeg", 95, 3), ("jpeg", 60, 3)]
+    pixels = [photograph(channels, 64, i) for i, (_, _, channels) in enumerate(wanted)]
+    recipes = [recipe(name, quality, seed=i) for i, (name, quality, _) in enumerate(wanted)]
+    jobs = [ENCODER.Job(p, r, True) for p, r in zip(pixels, recipes, strict=True)]
+
+    by_nvimagecodec.work(jobs)
+    assert [bool(job.drawn) for job in jobs] == [name == "jpeg" for name, _, _ in wanted]
+    ENCODER.run(jobs)
+
+    for i, job in enumerate(jobs):
+        made, usual = opened(job.made["encoded"]), opened(encoded(pixels[i], recipes[i]))
+        assert (made.format, made.mode, made.size) == (usual.format, usual.mode, usual.size)
+        assert psnr(np.asarray(made), np.asarray(usual)) >= 40
+        assert f'"seed": {i}' in said(made)
+        if isinstance(made, JpegImagePlugin.JpegImageFile):
+            assert isinstance(usual, JpegImagePlugin.JpegImageFile)
+            assert made.quantization == usual.quantization
+            assert made.info["jfif"] == usual.info["jfif"]
+            halved = HALVED if made.mode == "RGB" else -1
+            assert JpegImagePlugin.get_sampling(made) == halved
+
+
+def test_what_nvimagecodec_cannot_do_the_cpu_does_or_tells(
+    by_nvimagecodec: Any, monkeypatch: pytest.MonkeyPatch, log: list[str]
+) -> None:
+    def jobs() -> list[Any]:
+        recipes = [recipe("jpeg", seed=1), b"{", b"[]", recipe("jpeg", "fine")]
+        return [ENCODER.Job(photograph(3), each, True) for each in recipes]
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise RuntimeError("CUDA Runtime failure: '#2'")
+
+    some, none, broken = jobs(), jobs(), jobs()
+    by_nvimagecodec.work(some)
+    monkeypatch.setattr(by_nvimagecodec, "encode", lambda pictures, _: [None] * len(pictures))
+    by_nvimagecodec.work(none)
+    monkeypatch.setattr(by_nvimagecodec, "encode", fail)
+    by_nvimagecodec.work(broken)
+
+    for group in (some, none, broken):
+        ENCODER.run(group)
+        assert [job.failure is None for job in group] == [True, False, False, False]
+    usual = encoded(photograph(3), recipe("jpeg", seed=1))
+    assert some[0].made["encoded"] != usual
+    assert none[0].made["encoded"] == broken[0].made["encoded"] == usual
+    assert log == ["encoder: nvImageCodec: CUDA Runtime failure: '#2'"]
+
+
+@pytest.mark.skipif(gpu.count() > 0, reason="this machine has a GPU")
+def test_an_instance_on_a_gpu_that_cannot_be_used_makes_its_files_on_the_cpu(
+    log: list[str],
+) -> None:
+    model = ENCODER.TritonPythonModel()
+    model.initialize({"model_instance_kind": "GPU", "model_instance_device_id": "0"})
+    model.finalize()
+
+    assert model.gpu is None
+    assert log[0].startswith("encoder: the CPU makes JPEG files: ")
 
 
 @pytest.fixture
