@@ -16,7 +16,9 @@ Statistics = Mapping[str, Any]  # ModelStatistics by the model's name
 
 _TIMEOUT_S = 10.0
 _EMBEDDED = "nonesuch-"  # what the embedded server's name begins with
-_STAND_INS = frozenset({"onnxruntime", "openvino"})  # backends for which it has one of its own
+_STAND_INS = frozenset(
+    {"onnxruntime", "openvino", "tensorrt"}
+)  # backends for which it has one of its own
 
 
 def _ask(url: str, method: str, message: Any) -> Any:

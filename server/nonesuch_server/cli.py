@@ -16,6 +16,7 @@ import click
 
 from nonesuch.command import CommandGroup, Parsed, seconds
 from nonesuch.errors import SetupError
+from nonesuch_server import packages
 from nonesuch_server.doctor import examine
 from nonesuch_server.embedded import Embedded
 from nonesuch_server.interpreter import find_interpreter
@@ -24,6 +25,7 @@ from nonesuch_server.preflight import check
 from nonesuch_server.runtime import Runtime
 from nonesuch_server.watch import Watch
 
+_FETCHED_MB = 220  # by a runtime
 _LOOK_S = 1.0  # between looks at the server's processes
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -108,8 +110,8 @@ def run(  # noqa: PLR0913 - an argument for each option
       nonesuch-server run --grpc-port 0 --http-port 0 --metrics-port 0 -- python client.py
     """
     listen = Listen(host=host, grpc_port=grpc_port, http_port=http_port, metrics_port=metrics_port)
-    check(repository)  # before anything is fetched
-    runtime = _prepared(cache, python)
+    needed = packages.of(check(repository))  # before anything is fetched
+    runtime = _prepared(cache, python, needed)
     _catch_signals()
     with Embedded(repository, runtime, listen, timeout_s=timeout_s, log_file=log_file) as server:
         _show(server, on_stderr=bool(command))
@@ -121,8 +123,13 @@ def run(  # noqa: PLR0913 - an argument for each option
 
 
 @main.command()
+@click.option(
+    "--repository",
+    type=_FOLDER,
+    help="Models to serve; those on a GPU need more.  [default: any on a CPU]",
+)
 @_runtime_options
-def prepare(cache: Path, python: Path | None) -> None:
+def prepare(repository: Path | None, cache: Path, python: Path | None) -> None:
     """Fetch what `run` needs, and print its folder.
 
     \b
@@ -130,7 +137,8 @@ def prepare(cache: Path, python: Path | None) -> None:
       nonesuch-server prepare
       nonesuch-server prepare --runtime /opt/nonesuch --python /usr/bin/python3.12
     """
-    click.echo(_prepared(cache, python).folder)
+    needed = packages.of(check(repository)) if repository else ()
+    click.echo(_prepared(cache, python, needed).folder)
 
 
 @main.command()
@@ -168,10 +176,12 @@ def doctor(  # noqa: PLR0913 - an argument for each option
     sys.exit(int(lacking))
 
 
-def _prepared(cache: Path, python: Path | None) -> Runtime:
-    runtime = Runtime(cache.absolute(), find_interpreter(python))
+def _prepared(cache: Path, python: Path | None, needed: tuple[str, ...]) -> Runtime:
+    runtime = Runtime(cache.absolute(), find_interpreter(python), needed)
     if not runtime.ready:
-        click.echo(f"Preparing {runtime.folder}, once (about 220 MB to fetch).", err=True)
+        more = f", and {', '.join(needed)}" if needed else ""
+        size = f"about {_FETCHED_MB} MB to fetch{more}"
+        click.echo(f"Preparing {runtime.folder}, once ({size}).", err=True)
         runtime.prepare()
     return runtime
 

@@ -23,7 +23,7 @@ from tritonclient.utils import InferenceServerException
 
 from nonesuch.errors import ServerError, SetupError
 from nonesuch.options import check_timeout
-from nonesuch_server import leash, log, preflight
+from nonesuch_server import leash, log, packages, preflight
 from nonesuch_server.listen import Listen
 from nonesuch_server.runtime import Runtime
 
@@ -102,6 +102,11 @@ class Embedded:
         if self._process:
             raise SetupError(f"the server at {self.listen.grpc} runs already; stop it first")
         models = preflight.check(self.repository)
+        if missing := set(packages.of(models)) - set(self.runtime.packages):
+            raise SetupError(
+                f"the runtime lacks {', '.join(sorted(missing))}, which models of "
+                f"{self.repository} need; prepare one with them"
+            )
         # Ensembles last: one that is not ready may only be waiting for a step of its own.
         models.sort(key=lambda model: model.backend == preflight.ENSEMBLE)
         names = [model.name for model in models]
@@ -296,7 +301,8 @@ def _lay_backends(folder: Path, runtime: Runtime) -> None:
     for name in sorted(preflight.FILES.keys() - {"python"}):
         (folder / name).mkdir()
         (folder / name / "model.py").write_bytes((ours / f"{name}.py").read_bytes())
-        (folder / name / "answers.py").write_bytes((ours / "answers.py").read_bytes())
+        for shared in ("answers.py", "bound.py"):
+            (folder / name / shared).write_bytes((ours / shared).read_bytes())
 
 
 def _failure(missing: Sequence[str], index: Sequence[Any], said: str) -> str:

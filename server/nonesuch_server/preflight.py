@@ -12,11 +12,21 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
 from nonesuch.errors import SetupError
+from nonesuch_server import gpu
 
 ENSEMBLE = "ensemble"
 # backend → what a version holds; a shim of ours serves all but the first
-FILES = {"python": "model.py", "onnxruntime": "model.onnx", "openvino": "model.xml"}
-_PLATFORMS = {"onnxruntime_onnx": "onnxruntime", ENSEMBLE: ENSEMBLE}  # older word for backend
+FILES = {
+    "python": "model.py",
+    "onnxruntime": "model.onnx",
+    "openvino": "model.xml",
+    "tensorrt": "model.plan",
+}
+_PLATFORMS = {  # older word for backend
+    "onnxruntime_onnx": "onnxruntime",
+    "tensorrt_plan": "tensorrt",
+    ENSEMBLE: ENSEMBLE,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +37,18 @@ class Model:
     backend: str
     folder: Path
     config: Any  # a ModelConfig message; protobuf ships no types
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether it runs on an NVIDIA GPU alone."""
+        kinds = {group.kind for group in self.config.instance_group}
+        return self.backend == "tensorrt" or model_config_pb2.ModelInstanceGroup.KIND_GPU in kinds
+
+    @property
+    def files(self) -> list[Path]:
+        """What its versions run, one for each."""
+        name = self.config.default_model_filename or FILES[self.backend]
+        return [path / name for path in sorted(self.folder.iterdir()) if _is_version(path)]
 
 
 def check(repository: Path) -> list[Model]:
@@ -49,6 +71,7 @@ def check(repository: Path) -> list[Model]:
     for model in models:
         _check_files(model)
         _check_steps(model, names)
+        _check_gpu(model)
     return models
 
 
@@ -80,17 +103,15 @@ def _check_files(model: Model) -> None:
             f"model '{model.name}' needs the backend '{model.backend}', the embedded server has "
             f"{', '.join(sorted(FILES))}; serve it with Triton's container"
         )
-    versions = [path for path in model.folder.iterdir() if path.is_dir() and path.name.isdigit()]
-    if not versions:
+    if not any(map(_is_version, model.folder.iterdir())):
         raise SetupError(
             f"model '{model.name}' has no version in {model.folder}; expected a folder "
             f"{model.folder / '1'}"
         )
     if model.backend == ENSEMBLE:
         return
-    name = model.config.default_model_filename or FILES[model.backend]
-    weights = [str(Path(name).with_suffix(".bin"))] if name.endswith(".xml") else []
-    for path in (version / file for version in versions for file in (name, *weights)):
+    weights = [path.with_suffix(".bin") for path in model.files if path.suffix == ".xml"]
+    for path in (*model.files, *weights):
         if not path.is_file():
             raise SetupError(f"model '{model.name}' lacks {path}; write the model again")
 
@@ -102,3 +123,15 @@ def _check_steps(model: Model, names: set[str]) -> None:
                 f"ensemble '{model.name}' has a step '{step.model_name}', which is not in the "
                 f"repository; there are {', '.join(sorted(names))}"
             )
+
+
+def _check_gpu(model: Model) -> None:
+    if model.on_gpu and not gpu.count():
+        raise SetupError(
+            f"model '{model.name}' runs on an NVIDIA GPU, and this machine has none that its "
+            "driver (libcuda.so.1) shows; build the model with --engine openvino or onnxruntime"
+        )
+
+
+def _is_version(path: Path) -> bool:
+    return path.is_dir() and path.name.isdigit()

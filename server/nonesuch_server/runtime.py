@@ -11,10 +11,10 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
 from nonesuch.errors import SetupError
+from nonesuch_server import packages
 from nonesuch_server.interpreter import Interpreter
 
 WHEEL = "nvidia-pytriton==0.7.0"  # holds the tritonserver binary, version 2.51
@@ -35,12 +35,13 @@ class Runtime:
 
     cache: Path
     interpreter: Interpreter
+    packages: tuple[str, ...] = ()  # that models need beside the pinned ones
 
     @property
     def folder(self) -> Path:
         """Where this runtime lies, or will lie."""
-        made_from = [_LAYOUT, WHEEL_SHA256, _requirements(), self.interpreter.version]
-        made_from.append(str(self.interpreter.library))
+        made_from = [_LAYOUT, WHEEL_SHA256, *packages.pinned(), self.interpreter.version]
+        made_from += [str(self.interpreter.library), *self.packages]
         key = hashlib.sha256(json.dumps(made_from).encode()).hexdigest()[:12]
         return self.cache / f"triton-py{self.interpreter.minor}-{key}"
 
@@ -96,7 +97,7 @@ class Runtime:
             shutil.rmtree(left, ignore_errors=True)  # its pip may still be writing
         aside = Path(tempfile.mkdtemp(prefix=prefix, dir=self.cache))
         try:
-            _install(aside, self.interpreter)
+            _install(aside, self.interpreter, self.packages)
             aside.chmod(0o755)
             aside.rename(self.folder)
         finally:
@@ -114,16 +115,19 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _install(folder: Path, interpreter: Interpreter) -> None:
+def _install(folder: Path, interpreter: Interpreter, more: Sequence[str]) -> None:
     # The environment is renamed later. It stands that, as only bin/python is ever called:
     # the interpreter finds pyvenv.cfg beside itself, the scripts alone hold absolute paths.
     _run("make an environment", [str(interpreter.path), "-I", "-m", "venv", str(folder / "venv")])
     python = str(folder / "venv/bin/python")
     pip = [python, "-I", "-m", "pip", "--disable-pip-version-check", "--no-input", "-qq"]
     pins = folder / "runtime.txt"
-    pins.write_text(_requirements(), encoding="utf-8")
+    pinned = [line for line in packages.pinned() if not packages.replaced(line, more)]
+    pins.write_text("\n".join(pinned) + "\n", encoding="utf-8")
     # All that is needed stands there; what OpenVINO would bring besides is telemetry.
     _run("install the models' packages", [*pip, "install", "--no-deps", "-r", str(pins)])
+    if more:
+        _run(f"install {', '.join(more)}", [*pip, "install", "--constraint", str(pins), *more])
     download = folder / "download"
     only = ["--no-deps", "--only-binary=:all:", "--dest", str(download)]
     _run(f"download {WHEEL}", [*pip, "download", *only, WHEEL])
@@ -196,7 +200,3 @@ def _missing_libraries(folder: Path, interpreter: Interpreter) -> list[str]:
     # not found (required by …)" on standard error.
     lines = (traced.stdout + traced.stderr).splitlines()
     return [line.split("=>")[0].strip() for line in lines if "not found" in line]
-
-
-def _requirements() -> str:
-    return resources.files("nonesuch_server").joinpath("runtime.txt").read_text(encoding="utf-8")

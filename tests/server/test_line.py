@@ -1,99 +1,23 @@
 """The line in which samples wait for the engine's threads, without a server and an engine."""
 
-import importlib.util
-import sys
 import threading
 import time
 import types
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-import nonesuch_server
-
-WAIT_S = 20.0
-
-
-@dataclass
-class Tensor:
-    name: str
-    array: Any
-
-    def as_numpy(self) -> Any:
-        return self.array
-
-
-@dataclass
-class Response:
-    tensors: Sequence[Tensor] = ()
-    error: Any = None
-
-
-@dataclass
-class Asked:
-    """A request as Triton gives it, and what it was answered."""
-
-    values: list[int]
-    answers: list[Response] = field(default_factory=list)
-    answered: threading.Event = field(default_factory=threading.Event)
-
-    def requested_output_names(self) -> list[str]:
-        return ["double"]
-
-    def get_response_sender(self) -> "Asked":
-        return self
-
-    def send(self, response: Response, flags: int) -> None:
-        assert flags == 1
-        self.answers.append(response)
-        self.answered.set()
-
-    @property
-    def found(self) -> list[int]:
-        assert self.answered.wait(WAIT_S)
-        (response,) = self.answers
-        (tensor,) = response.tensors
-        found: list[int] = tensor.array[:, 0].tolist()
-        return found
-
-    @property
-    def error(self) -> str:
-        assert self.answered.wait(WAIT_S)
-        (response,) = self.answers
-        return str(response.error)
-
-
-def _library() -> types.ModuleType:
-    found: Any = types.ModuleType("triton_python_backend_utils")
-    found.get_input_tensor_by_name = lambda asked, _: Tensor("x", np.array(asked.values)[:, None])
-    found.Tensor, found.InferenceResponse = Tensor, Response
-    found.TritonError = lambda text, _code: text
-    found.TritonError.INTERNAL = 0
-    found.TRITONSERVER_RESPONSE_COMPLETE_FINAL = 1
-    module: types.ModuleType = found
-    return module
+from tests.server import shim
+from tests.server.shim import WAIT_S, Asked
 
 
 @pytest.fixture(scope="module")
 def answers() -> Iterator[Any]:
-    path = Path(nonesuch_server.__file__).with_name("backends") / "answers.py"
-    spec = importlib.util.spec_from_file_location("answers", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["triton_python_backend_utils"] = _library()
-    try:
-        spec.loader.exec_module(module)
+    with shim.loaded("answers", beside={}) as module:
         yield module
-    finally:
-        del sys.modules["triton_python_backend_utils"]
 
 
 MODEL = types.SimpleNamespace(name="lookup", batched=True, inputs=["x"])
@@ -310,3 +234,24 @@ def test_small_samples_run_together_if_there_is_enough_for_all_threads(answers: 
     assert sum(gate.sizes) == 8
     assert gate.sizes[0] == 3
     assert max(gate.sizes) == 3
+
+
+def test_what_waits_while_one_thread_runs_goes_into_its_next_run(answers: Any) -> None:
+    gate = Gate()
+    line = answers.Line(MODEL, gate, [gate], 4)
+    many = [Asked([n]) for n in range(20, 25)]
+
+    line.take(many[:1])
+    gate.wait()
+    for each in many[1:4]:
+        line.take([each])  # returns: a run has room for them and one more
+    with ThreadPoolExecutor(1) as pool:
+        taken = pool.submit(line.take, many[4:])
+        time.sleep(0.05)
+        assert not taken.done()
+        gate.may_end.release(2)
+        taken.result(WAIT_S)
+        line.close()
+
+    assert [each.found for each in many] == [[2 * n] for n in range(20, 25)]
+    assert gate.sizes == [1, 4]

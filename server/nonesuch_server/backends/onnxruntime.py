@@ -1,8 +1,9 @@
 """`backend: "onnxruntime"` for a Triton that has the Python backend only.
 
-Runs in the server's Python stage and knows nothing of the rest of this package but `answers`.
-Serves `model.onnx` of a version folder on the CPU and honours the real backend's parameters as
-far as they mean something there; others are passed over, as the real backend does.
+Runs in the server's Python stage and knows nothing of the rest of this package but `answers` and
+`bound`. Serves `model.onnx` of a version folder where its instance is, on the CPU or a GPU, and
+honours the real backend's parameters as far as they mean something; others are passed over, as the
+real backend does.
 """
 
 import math
@@ -10,6 +11,7 @@ import os
 from typing import Any
 
 import answers
+import bound
 import onnxruntime
 
 # A CPU is fastest while a layer fits its cache: of several samples, so many run at once as answer
@@ -30,7 +32,7 @@ _MODES = {
 
 
 class TritonPythonModel:
-    """One instance: each thread has samples of its own, but for one that comes when all are idle.
+    """One instance; on a CPU each thread has samples of its own, but for one that finds all idle.
 
     Threads that share a layer wait for each other at its end; those with samples of their own never
     do (measured on two cores; StyleGAN2 at 128 pixels: 1.35 times as many pictures). Both forms
@@ -40,16 +42,10 @@ class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         """Load the model; what is wrong with file or configuration becomes the load's failure."""
         model = answers.Model(args)
-        path, threads = model.file("model.onnx"), _threads(model)
-        alone = _session(path, _options(model, threads))
-        inputs, outputs = alone.get_inputs(), alone.get_outputs()
-        model.check([tensor.name for tensor in inputs], [tensor.name for tensor in outputs])
-        each = [alone.run]
-        if model.config["max_batch_size"] > 1 and threads > 1:
-            each = [_session(path, _options(model, 1)).run] * threads
-        largest = max(math.prod(map(int, tensor["dims"])) for tensor in model.config["output"])
-        rows = max(1, _VALUES // max(1, largest))
-        self.line = answers.Line(model, alone.run, each, rows)
+        if args["model_instance_kind"] == "GPU":
+            self.line = _on_gpu(model, int(args["model_instance_device_id"]))
+        else:
+            self.line = _on_cpu(model)
 
     def execute(self, requests: list[Any]) -> None:
         """Have every request answered in its turn."""
@@ -58,6 +54,25 @@ class TritonPythonModel:
     def finalize(self) -> None:
         """Answer what is still there."""
         self.line.close()
+
+
+def _on_cpu(model: Any) -> Any:
+    path, threads = model.file("model.onnx"), _threads(model)
+    alone = _session(path, _options(model, threads))
+    inputs, outputs = alone.get_inputs(), alone.get_outputs()
+    model.check([tensor.name for tensor in inputs], [tensor.name for tensor in outputs])
+    each = [alone.run]
+    if model.config["max_batch_size"] > 1 and threads > 1:
+        each = [_session(path, _options(model, 1)).run] * threads
+    largest = max(math.prod(map(int, tensor["dims"])) for tensor in model.config["output"])
+    return answers.Line(model, alone.run, each, max(1, _VALUES // max(1, largest)))
+
+
+def _on_gpu(model: Any, device: int) -> Any:
+    """What waits when a run ends goes into the next, as a batch: a GPU has no threads to share."""
+    session = bound.Session(model.file("model.onnx"), _options(model, 0), device)
+    model.check(session.inputs, session.outputs)
+    return answers.Line(model, session.run, [session.run], max(1, model.config["max_batch_size"]))
 
 
 def _session(path: str, options: Any) -> Any:
