@@ -110,6 +110,7 @@ def test_a_cpu_that_does_not_compute_in_bf16_is_refused(graphs: Path, tmp_path: 
     assert "this machine computes in f32, not bf16; use --precision fp32" in done.stderr
 
 
+@needs_bf16
 def test_a_plan_in_another_precision_is_refused(graphs: Path, tmp_path: Path) -> None:
     engine = openvino.Engine(compiled(SMALLEST, "fp32", graphs, tmp_path), precision="bf16")
 

@@ -2,7 +2,8 @@
 
 A Triton Python model, self-contained. The file carries an XMP packet with IPTC's digital source
 type `trainedAlgorithmicMedia` and the recipe. Pixels also pass through as they are, and the recipe
-does, for requests that ask for them; where a model tiles, it gets the picture's seam score.
+does, for requests that ask for them; where a model tiles, it gets the picture's seam score. Where
+an instance is on a GPU and nvImageCodec is installed, JPEG files are made there.
 """
 
 import hashlib
@@ -50,6 +51,7 @@ WEBP_METHOD = {True: 0, False: 2}  # of 6, with and without alpha, whose search 
 LONG = 1000  # characters of a setting that is left out of a packet too long
 
 SHARE = 2**17  # pixels of JPEG that take longer than to wake another thread, several times
+JFIF = b"\xff\xe0"  # what the segment begins with that names the kind of file
 SEGMENT = b"http://ns.adobe.com/xap/1.0/\0"  # what the JPEG segment of an XMP packet begins with
 
 Made = dict[str, bytes]  # by output
@@ -59,13 +61,22 @@ Settings = dict[str, Any]  # of a recipe
 class TritonPythonModel:
     """The model that Triton loads."""
 
-    def initialize(self, _args: dict[str, str]) -> None:
+    def initialize(self, args: dict[str, str]) -> None:
         self.cores = len(os.sched_getaffinity(0))
         self.pool = ThreadPoolExecutor(self.cores)
+        self.gpu: Gpu | None = None
+        if args["model_instance_kind"] == "GPU":
+            try:
+                self.gpu = Gpu(int(args["model_instance_device_id"]))
+            except (ImportError, RuntimeError) as exc:
+                pb_utils.Logger.log_warn(f"encoder: the CPU makes JPEG files: {exc}")
 
     def execute(self, requests: list[Any]) -> list[Any]:
         begun = [begin(request) for request in requests]
-        self.work([job for jobs in begun for job in jobs])
+        jobs = [job for each in begun for job in each]
+        if self.gpu is not None:
+            self.gpu.work(jobs)
+        self.work(jobs)
         return [answer(*pair) for pair in zip(requests, begun)]  # noqa: B905 (runs on 3.9 too)
 
     def work(self, jobs: list["Job"]) -> None:
@@ -89,15 +100,59 @@ class Job:
 
     def __init__(self, pixels: NDArray[np.uint8], recipe: bytes, wanted: bool) -> None:
         self.pixels, self.recipe, self.wanted = pixels, recipe, wanted
+        self.drawn = b""  # the file without a packet, where a GPU has made it
         self.made: Made = {}
         self.failure: Exception | None = None
+
+
+class Gpu:
+    """JPEG files by nvImageCodec, on a GPU; the same formats and qualities as by libjpeg-turbo."""
+
+    def __init__(self, device: int) -> None:
+        """Raises ImportError without nvImageCodec, RuntimeError where it finds no such GPU."""
+        from nvidia import nvimgcodec  # here: a machine without a GPU does without
+
+        self.codec = nvimgcodec
+        self.encoder = nvimgcodec.Encoder(device_id=device)
+
+    def work(self, jobs: list[Job]) -> None:
+        """Make the files of the jobs that want a JPEG; what fails is left for the CPU."""
+        alike: dict[int, list[Job]] = {}  # by quality
+        for job in jobs:
+            if (quality := wanted_quality(job)) is not None:
+                alike.setdefault(quality, []).append(job)
+        for quality, group in alike.items():
+            try:
+                files = self.encode([job.pixels for job in group], quality)
+            except RuntimeError as exc:
+                pb_utils.Logger.log_error(f"encoder: nvImageCodec: {exc}")
+                continue
+            for job, file in zip(group, files):  # noqa: B905 (runs on 3.9 too)
+                job.drawn = b"" if file is None else bytes(file)
+
+    def encode(self, pictures: list[NDArray[np.uint8]], quality: int) -> list[Any]:
+        """Their files, None where one fails; colour is at half the resolution, as it is usual."""
+        kind = self.codec.QualityType.QUALITY
+        params = self.codec.EncodeParams(quality_type=kind, quality_value=quality)
+        images = [self.codec.as_image(np.ascontiguousarray(pixels)) for pixels in pictures]
+        files: list[Any] = self.encoder.encode(images, "jpeg", params=params)
+        return files
+
+
+def wanted_quality(job: Job) -> int | None:
+    """That of the JPEG file that a job is to make; None where it makes none, or is a wrong one."""
+    try:
+        settings = json.loads(job.recipe)
+        return int(settings["quality"]) if job.wanted and settings["format"] == "jpeg" else None
+    except (ValueError, TypeError, KeyError):
+        return None
 
 
 def run(jobs: list[Job]) -> None:
     """Do jobs one after the other; one that fails keeps why."""
     for job in jobs:
         try:
-            job.made = make(job.pixels, job.recipe, job.wanted)
+            job.made = make(job.pixels, job.recipe, job.wanted, job.drawn)
         except Exception as exc:  # noqa: BLE001 (one picture must not fail its whole batch)
             job.failure = exc
 
@@ -134,13 +189,20 @@ def received(request: Any, name: str) -> NDArray[Any]:
     return values
 
 
-def make(pixels: NDArray[np.uint8], recipe: bytes, wanted: bool) -> Made:
-    """The recipe of pixels [H, W, C], with their seam if the model tiles; the file if wanted."""
+def make(pixels: NDArray[np.uint8], recipe: bytes, wanted: bool, drawn: bytes = b"") -> Made:
+    """The recipe of pixels [H, W, C], with their seam if the model tiles; the file if wanted.
+
+    `drawn` is the file without a packet, if there is one.
+    """
     settings = json.loads(recipe)
     if "tile" in settings:
         settings["seam"] = round(seam(pixels, settings["tile"]), 3)
         recipe = json.dumps(settings).encode()
-    return {"recipe": recipe, "encoded": encode(pixels, recipe, settings) if wanted else b""}
+    if not wanted:
+        return {"recipe": recipe, "encoded": b""}
+    packet = xmp(recipe, settings)
+    file = marked(drawn, packet) if drawn else FILES[settings["format"]](pixels, settings, packet)
+    return {"recipe": recipe, "encoded": file}
 
 
 def seam(pixels: NDArray[np.uint8], tile: str) -> float:
@@ -182,16 +244,17 @@ def length(value: Any) -> int:
     return count
 
 
-def encode(pixels: NDArray[np.uint8], recipe: bytes, settings: Settings) -> bytes:
-    """The file for pixels [H, W, C], C being 1, 3 or 4, in the format that the recipe names."""
-    return FILES[settings["format"]](pixels, settings, xmp(recipe, settings))
-
-
 def jpeg(pixels: NDArray[np.uint8], settings: Settings, packet: bytes) -> bytes:
-    """A JPEG by libjpeg-turbo, with colour at half the resolution; the packet follows the head."""
+    """A JPEG by libjpeg-turbo, with colour at half the resolution."""
     kinds = ("GRAY", "Gray") if pixels.shape[2] == 1 else ("RGB", "420")
-    file = simplejpeg.encode_jpeg(pixels, settings["quality"], *kinds)
-    head = 4 + int.from_bytes(file[4:6], "big")  # bytes: JFIF's own segment stays the first
+    return marked(simplejpeg.encode_jpeg(pixels, settings["quality"], *kinds), packet)
+
+
+def marked(file: bytes, packet: bytes) -> bytes:
+    """A JPEG with the packet behind its head."""
+    head = 2  # bytes
+    if file[2:4] == JFIF:  # which stays the first
+        head = 4 + int.from_bytes(file[4:6], "big")
     segment = SEGMENT + packet
     length = (2 + len(segment)).to_bytes(2, "big")
     return b"".join((file[:head], b"\xff\xe1", length, segment, file[head:]))
