@@ -149,7 +149,7 @@ def shifted(stored: Tensor, shift: Tensor) -> Tensor:
     whose sign runtimes treat differently.
     """
     size = stored.shape[0]
-    steps = torch.arange(size, 2 * size, dtype=torch.int32)
+    steps = torch.arange(size, 2 * size, dtype=torch.int32, device=shift.device)
     index = torch.remainder(steps - shift[:, :, None], size)  # [N, 2, r]
     flat = index[:, 0, :, None] * size + index[:, 1, None, :]  # [N, r, r]
     picked = stored.reshape(-1).index_select(0, flat.reshape(-1))

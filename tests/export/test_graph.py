@@ -11,17 +11,18 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
-from tests.conftest import Golden
+from tests.conftest import GOLDEN, Golden
 from tests.export.forge import shaped
 from tests.export.test_network import variant
 
 from nonesuch import contract
 from nonesuch.errors import ExportError
-from nonesuch_export import graph, network
+from nonesuch_export import clusters, graph, network
 from nonesuch_export.checkpoint import read
 from nonesuch_export.network import Generator
 
 Feeds = dict[str, NDArray[Any]]
+FILES = sorted([*GOLDEN.glob("*.pkl"), *GOLDEN.glob("*.pt")])
 
 
 class Exported:
@@ -292,3 +293,17 @@ def _broken(kind: str) -> onnx.ModelProto:
 def test_a_graph_that_breaks_a_rule_is_refused(kind: str, message: str) -> None:
     with pytest.raises(ExportError, match=message):
         graph.check(_broken(kind))
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.stem))
+def test_a_network_on_a_gpu_makes_nothing_elsewhere(file: Path) -> None:
+    generator = network.build(read(file))
+    if generator.w_avg is not None and generator.mapping is not None:
+        generator.modes = clusters.find(generator, 2)
+    pipeline = graph.Pipeline(generator)
+    given = graph.neutral(generator, torch.randn(2, generator.config.z_dim))
+
+    pipeline.to("meta")  # as strict as a GPU about where its operands are
+    image = pipeline(*(given[name].to("meta") for name in pipeline.names))
+
+    assert image.device.type == "meta"

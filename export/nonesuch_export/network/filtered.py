@@ -234,7 +234,8 @@ def _spread(x: Tensor, factor: int, axis: int) -> Tensor:
         behind = (0, factor - 1) if axis == COLUMNS else (0, 0, 0, factor - 1)
         return F.pad(x.unsqueeze(axis + 1), behind).flatten(axis, axis + 1)
     scale = [1.0, float(factor)] if axis == COLUMNS else [float(factor), 1.0]
-    kept = torch.tensor([1.0] + [0.0] * (factor - 1)).repeat(x.shape[axis])
+    ones_and_zeros = torch.tensor([1.0] + [0.0] * (factor - 1), device=x.device)
+    kept = ones_and_zeros.repeat(x.shape[axis])
     return F.interpolate(x, scale_factor=scale) * (kept if axis == COLUMNS else kept[:, None])
 
 

@@ -177,7 +177,7 @@ class Modulated(Periodic):
         x = x * style[:, :, None, None].to(x.dtype)
         x = self.dense(x)
         power = self.weight.square().sum(dim=(2, 3)) / gain**2  # [out, in]
-        epsilon = torch.full(power.shape[:1], self._epsilon / gain**2)
+        epsilon = torch.full_like(power[:, 0], self._epsilon / gain**2)
         scale = torch.rsqrt(F.linear(style.square(), power, epsilon))  # [N, out]
         return x * scale[:, :, None, None].to(x.dtype)
 

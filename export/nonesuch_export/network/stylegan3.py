@@ -244,5 +244,5 @@ class StyleGAN3(Generator):
         the inverse of the motion that the picture makes.
         """
         if transform is None:
-            transform = torch.eye(3).expand(ws.shape[0], -1, -1)
+            transform = torch.eye(3, device=ws.device).expand(ws.shape[0], -1, -1)
         return self.synthesis(ws, transform)  # type: ignore[no-any-return]
