@@ -1,9 +1,11 @@
 """StyleGAN2 as it is usually computed: weights for each sample, in grouped convolutions.
 
 From the paper (Karras et al., 2020, arXiv:1912.04958): equations 1 and 3 make the weights of a
-sample; all samples go through one convolution whose groups are the samples (appendix B). Only
-what `make bench-engines` compares others with: the skip architecture, leaky ReLU, the usual
-filter of four taps, fp32.
+sample; all samples go through one convolution whose groups are the samples (appendix B). In half
+precision as in its successor (Karras et al., 2020, arXiv:2006.06676, appendix D): the largest four
+resolutions in fp16, weights and styles divided by their largest value before they meet, and
+activations clamped. Only what `make bench-engines` compares others with: the skip architecture,
+leaky ReLU, the usual filter of four taps.
 """
 
 import math
@@ -14,15 +16,21 @@ import torch
 import torch.nn.functional as F  # noqa: N812 (everyone's name for it)
 from torch import Tensor
 
+_HALVED = 4  # resolutions
+_CLAMP = 256.0
+
 
 class Grouped:
     """A generator over a checkpoint's arrays of so many pixels."""
 
-    def __init__(self, arrays: Mapping[str, Any], resolution: int) -> None:
-        self._arrays = {name: torch.tensor(array) for name, array in arrays.items()}
+    def __init__(
+        self, arrays: Mapping[str, Any], resolution: int, device: str = "cpu", *, half: bool = False
+    ) -> None:
+        self._arrays = {name: torch.tensor(array).to(device) for name, array in arrays.items()}
         self._resolutions = [2**i for i in range(2, resolution.bit_length())]
-        line = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8
+        line = torch.tensor([1.0, 3.0, 3.0, 1.0], device=device) / 8
         self._filter = torch.outer(line, line)
+        self._halved = self._resolutions[-_HALVED:] if half else []
 
     def __call__(self, z: Tensor) -> Tensor:
         """z [N, z_dim] to pictures [N, H, W, C] uint8, with the stored noise, untruncated."""
@@ -41,11 +49,12 @@ class Grouped:
         img: Tensor | None = None
         for resolution in self._resolutions:
             block = f"synthesis.b{resolution}"
+            x = x.half() if resolution in self._halved else x
             if img is not None:
                 x = self._layer(f"{block}.conv0", x, w, up=True)
                 img = self._upsampled(img)
             x = self._layer(f"{block}.conv1", x, w)
-            rgb = self._colours(f"{block}.torgb", x, w)
+            rgb = self._colours(f"{block}.torgb", x, w).float()
             img = rgb if img is None else img + rgb
         assert img is not None
         return img
@@ -55,18 +64,24 @@ class Grouped:
         return F.linear(x, weight * (lr / math.sqrt(weight.shape[1])), bias * lr)
 
     def _layer(self, name: str, x: Tensor, w: Tensor, *, up: bool = False) -> Tensor:
-        style = self._linear(f"{name}.affine", w)
-        weight = self._arrays[f"{name}.weight"] * style[:, None, :, None, None]  # equation 1
+        style, weight = self._linear(f"{name}.affine", w), self._arrays[f"{name}.weight"]
+        if x.dtype == torch.float16:  # demodulation takes these factors out again
+            weight = (weight / weight.abs().amax((1, 2, 3), keepdim=True)).half()
+            style = (style / style.abs().amax(1, keepdim=True)).half()
+        weight = weight * style[:, None, :, None, None]  # equation 1
         weight = weight * (weight.square().sum((2, 3, 4), keepdim=True) + 1e-8).rsqrt()  # 3
         x = self._convolved(x, weight, up=up)
-        x = x + self._arrays[f"{name}.noise_const"] * self._arrays[f"{name}.noise_strength"]
-        x = x + self._arrays[f"{name}.bias"][:, None, None]
-        return F.leaky_relu(x, 0.2) * math.sqrt(2)
+        noise = self._arrays[f"{name}.noise_const"] * self._arrays[f"{name}.noise_strength"]
+        x = x + noise.to(x.dtype)
+        x = x + self._arrays[f"{name}.bias"].to(x.dtype)[:, None, None]
+        return _clamped(F.leaky_relu(x, 0.2) * math.sqrt(2))
 
     def _colours(self, name: str, x: Tensor, w: Tensor) -> Tensor:
         style = self._linear(f"{name}.affine", w) / math.sqrt(x.shape[1])
-        weight = self._arrays[f"{name}.weight"] * style[:, None, :, None, None]
-        return self._convolved(x, weight, up=False) + self._arrays[f"{name}.bias"][:, None, None]
+        weight = self._arrays[f"{name}.weight"].to(x.dtype)
+        weight = weight * style.to(x.dtype)[:, None, :, None, None]
+        bias = self._arrays[f"{name}.bias"].to(x.dtype)
+        return _clamped(self._convolved(x, weight, up=False) + bias[:, None, None])
 
     def _convolved(self, x: Tensor, weight: Tensor, *, up: bool) -> Tensor:
         """x [N, in, h, w] with weights [N, out, in, k, k], each sample in a group of its own."""
@@ -88,6 +103,10 @@ class Grouped:
         return self._filtered(img.reshape(count, channels, 2 * height, 2 * width), 2, 1)
 
     def _filtered(self, x: Tensor, before: int, after: int) -> Tensor:
-        kernel = (4 * self._filter).expand(x.shape[1], 1, -1, -1)
+        kernel = (4 * self._filter).to(x.dtype).expand(x.shape[1], 1, -1, -1)
         x = F.pad(x, (before, after, before, after))
         return F.conv2d(x, kernel, groups=x.shape[1])
+
+
+def _clamped(x: Tensor) -> Tensor:
+    return x.clamp(-_CLAMP, _CLAMP) if x.dtype == torch.float16 else x
