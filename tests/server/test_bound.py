@@ -22,7 +22,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         helper.make_node("Add", ["x", "x"], ["double"]),
         helper.make_node("Cast", ["x"], ["image"], to=TensorProto.UINT8),
     ]
-    types = {"x": TensorProto.FLOAT, "double": TensorProto.FLOAT, "image": TensorProto.UINT8}
+    types = {"x": TensorProto.INT64, "double": TensorProto.INT64, "image": TensorProto.UINT8}
     x, *outputs = [helper.make_tensor_value_info(n, t, ["N", 1]) for n, t in types.items()]
     graph = helper.make_graph(nodes, "lookup", [x], outputs)
     opset = [helper.make_opsetid("", 20)]
@@ -31,13 +31,19 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def on_cpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """The shim, whose GPU is the CPU."""
+def shipped(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The shim as it is."""
     monkeypatch.setattr(np, "__version__", "1.26.4")  # what the server's Python stage has
     with shim.loaded("onnxruntime", {}) as module:
-        monkeypatch.setattr(module.bound, "_PROVIDER", "CPUExecutionProvider")
-        monkeypatch.setattr(module.bound, "_DEVICE", "cpu")
         yield module
+
+
+@pytest.fixture
+def on_cpu(shipped: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The shim, whose GPU is the CPU."""
+    monkeypatch.setattr(shipped.bound, "_PROVIDER", "CPUExecutionProvider")
+    monkeypatch.setattr(shipped.bound, "_DEVICE", "cpu")
+    return shipped
 
 
 def _arguments(folder: Path) -> dict[str, str]:
@@ -56,8 +62,8 @@ def _arguments(folder: Path) -> dict[str, str]:
     }
 
 
-def test_each_request_gets_its_own_outputs_in_batches_of_any_size(on_cpu: Any, model: Path) -> None:
-    served = on_cpu.TritonPythonModel()
+def _hold(module: Any, model: Path) -> None:
+    served = module.TritonPythonModel()
     served.initialize(_arguments(model))
     many = [shim.Asked(list(range(n, n + n % 4 + 1))) for n in range(40)]
 
@@ -67,6 +73,20 @@ def test_each_request_gets_its_own_outputs_in_batches_of_any_size(on_cpu: Any, m
     assert [each.found for each in many] == [[2 * v for v in each.values] for each in many]
 
 
+def test_each_request_gets_its_own_outputs_in_batches_of_any_size(
+    on_cpu: Any, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(on_cpu, "_on_cpu")
+
+    _hold(on_cpu, model)
+
+
+def test_what_triton_puts_on_a_gpu_by_itself_is_served_without_cuda_too(
+    shipped: Any, model: Path
+) -> None:
+    _hold(shipped, model)
+
+
 def test_outputs_come_in_the_order_asked_for_and_in_their_types(on_cpu: Any, model: Path) -> None:
     options = onnxruntime.SessionOptions()
     session = on_cpu.bound.Session(str(model / "1/model.onnx"), options, 0)
@@ -74,7 +94,7 @@ def test_outputs_come_in_the_order_asked_for_and_in_their_types(on_cpu: Any, mod
     image, double = session.run(["image", "double"], {"x": np.array([[3], [4]])})
 
     assert (image.dtype, image.tolist()) == (np.uint8, [[3], [4]])
-    assert (double.dtype, double.tolist()) == (np.float32, [[6], [8]])
+    assert (double.dtype, double.tolist()) == (np.int64, [[6], [8]])
 
 
 @pytest.mark.filterwarnings("ignore:Specified provider")

@@ -20,6 +20,11 @@ _TYPES = {
 }
 
 
+def available() -> bool:
+    """Whether this ONNX Runtime is the one for CUDA: the server sees to it where a model asks."""
+    return _PROVIDER in onnxruntime.get_available_providers()
+
+
 class Bound(NamedTuple):
     """One batch size: its places on the GPU, and how a run names its CUDA graph."""
 

@@ -42,7 +42,8 @@ class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         """Load the model; what is wrong with file or configuration becomes the load's failure."""
         model = answers.Model(args)
-        if args["model_instance_kind"] == "GPU":
+        # Without a kind in the configuration, Triton puts it on a GPU where the machine has one.
+        if args["model_instance_kind"] == "GPU" and bound.available():
             self.line = _on_gpu(model, int(args["model_instance_device_id"]))
         else:
             self.line = _on_cpu(model)
