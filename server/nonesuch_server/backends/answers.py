@@ -153,9 +153,9 @@ class Line:
         """Let requests wait; returns when there is room for more.
 
         What comes until then waits in the server, which counts it, and brings it in batches. Of
-        single samples, one less than the threads run at once suffice until the next batch is here.
-        A large request waits here, where a single sample can overtake it, not there, where none
-        could.
+        single samples, one less than there are threads suffice until the next batch is here, or,
+        for one thread, one less than make a run. A large request waits here, where a single sample
+        can overtake it, not there, where none could.
         """
         entered = [Request(self._model, request) for request in requests]
         with self._room:
@@ -202,7 +202,8 @@ class Line:
 
     def _has_room(self) -> bool:
         single = sum(len(request) == 1 for _, _, request in self._waiting)
-        most = max(1, len(self._threads) * self._most - 1)
+        taken = self._most if len(self._threads) == 1 else len(self._threads)
+        most = max(1, taken - 1)
         return single <= most and len(self._waiting) - single <= _LARGE
 
     def _may_go_on(self) -> bool:
