@@ -143,7 +143,7 @@ def test_a_reload_brings_another_face_and_the_address_brings_it_back(
 @pytest.mark.triton
 def test_keys_bring_another_face_or_melt_into_a_neighbour(page: Page, studio: Web) -> None:
     visit(page, f"{studio.url}/?seed=41")
-    page.wait_for_timeout(200)  # for the card, which says that the model mixes
+    eventually(page, lambda: marks(page, "known") > 0)  # its card, which says that it mixes
     frames = marks(page, "shown")
     page.keyboard.press("ArrowRight")
     eventually(page, lambda: marks(page, "shown") == frames + 12)

@@ -130,6 +130,7 @@ async function start() {
   if (Number(given.seed) !== seed || !(await arrived())) await draw();
   const card = await (await ask(`v1/models/${encodeURIComponent(model)}`)).json();
   mixes = card.controls.includes("mix");
+  performance.mark("known");
 }
 
 start().catch(refused);
