@@ -172,6 +172,16 @@ def test_threads_share_what_is_large_and_each_picture_keeps_its_own_fate() -> No
     assert [job.made["encoded"] for job in jobs if job.failure is None] == files
 
 
+def test_a_jpeg_without_the_usual_head_is_marked_too() -> None:
+    file = ENCODER.simplejpeg.encode_jpeg(photograph(3), 90, "RGB", "420")
+    bare = file[:2] + file[4 + int.from_bytes(file[4:6], "big") :]
+
+    made = ENCODER.make(photograph(3), recipe("jpeg", seed=7), True, bare)["encoded"]
+
+    assert "jfif" not in opened(made).info
+    assert '"seed": 7' in said(opened(made))
+
+
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What the encoder writes into the server's log."""

@@ -133,12 +133,9 @@ class Severity(IntEnum):
 
 
 class Logger:
-    """ILogger."""
+    """ILogger, whose heirs say what becomes of a line."""
 
     Severity = Severity
-
-    def log(self, severity: IntEnum, text: str) -> None:
-        raise NotImplementedError
 
 
 def tensorrt(gpu: Gpu) -> Any:
@@ -156,7 +153,7 @@ class Runtime:
     """Loads plans."""
 
     gpu: Gpu
-    log: Logger
+    log: Any
 
     def deserialize_cuda_engine(self, plan: bytes) -> Any:
         self.log.log(Severity.INFO, "Loaded engine size: 0 MiB")
@@ -172,7 +169,7 @@ class Engine:
     """ICudaEngine."""
 
     gpu: Gpu
-    log: Logger
+    log: Any
     plan: Plan
     num_io_tensors: int = 3
     device_memory_size_v2: int = 64

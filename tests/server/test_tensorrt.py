@@ -233,7 +233,7 @@ def test_an_onnx_model_on_a_gpu_needs_onnxruntime_for_cuda_in_the_pinned_version
         (None, r"has no readable .*model\.json, which says what built its plan"),
         ("tensorrt", r"says that 'tensorrt' built its plan, which is no TensorRT"),
         ("left-pad 1.0", r"says that 'left-pad 1\.0' built its plan, which is no TensorRT"),
-        ("tensorrt 11.4 --index-url", r"which is no TensorRT"),
+        ("tensorrt 11.4 --pre", r"which is no TensorRT"),
     ],
 )
 def test_a_plan_that_does_not_say_what_built_it_is_refused(

@@ -66,7 +66,7 @@ class Engine:
         self.outputs = [n for n in names if modes[n] != trt.TensorIOMode.INPUT]
         self._types = {n: np.dtype(trt.nptype(self._engine.get_tensor_dtype(n))) for n in names}
         self._contexts = trt.ExecutionContextAllocationStrategy.USER_MANAGED
-        self._stream = _done(cuda.cudaStreamCreateWithFlags(cuda.cudaStreamNonBlocking))
+        self.stream = _done(cuda.cudaStreamCreateWithFlags(cuda.cudaStreamNonBlocking))
         self._launches: dict[int, Launch] = {}
 
     def prepare(self, most: int) -> None:
@@ -97,12 +97,8 @@ class Engine:
 
     def begin(self, context: Any) -> None:
         """Let the GPU run, behind what it has been given before."""
-        if not context.execute_async_v3(int(self._stream)):
+        if not context.execute_async_v3(int(self.stream)):
             raise self._refusal("the plan does not run")
-
-    @property
-    def stream(self) -> Any:
-        return self._stream
 
     def _bind(self, context: Any, places: dict[str, "Place"], count: int) -> dict[str, "Part"]:
         """Tell a context its shapes and places; returns the parts of these that it uses."""
